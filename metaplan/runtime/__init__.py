@@ -1,0 +1,19 @@
+"""What happens at a step: buffers, staging, launches, and the proof that nothing waited.
+
+Nothing is imported here; each module imports torch and triton only where it is used.
+
+    layout.py    Field, Layout, pack(fields, align, gap): named arrays at fixed offsets of one block
+    buffers.py   allocate(fields, device) -> Buffers: one arena, views by name, addresses for ever
+    compiled.py  compile_kernel(fn, types, constants, ...) -> Kernel: ahead of time, unspecialised
+    launch.py    Launch(kernel, grid, arguments); Sequence(launches, device, ring, way): launch,
+                 record, rebind
+    arguments.py what a driver call takes, packed once
+    driver.py    the few driver functions that a step needs, through ctypes
+    graphs.py    a sequence as a driver graph, one per staging slot
+    streams.py   the current stream, read as cheaply as torch allows
+    staging.py   Ring: host arrays and integers reach a device block with one copy a step
+    movers.py    who carries a slot to the device: torch, the driver, or plain memory
+    audit.py     assert_sync_free, audit: whether a region waited for the GPU, and where
+    watch.py     what a region asked torch for while it ran
+    profiled.py  what a region asked the driver for, by the profiler
+"""
