@@ -1,0 +1,41 @@
+"""metaplan show: one stage of a plan's compilation as text."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from metaplan import compiler, reference
+from metaplan.cli.arguments import DEFAULT_TARGET, PlanName, Sizes, TargetName
+
+
+class Stage(StrEnum):
+    """The texts that a plan goes through, in order."""
+
+    plan = "plan"
+    program = "program"
+    kernel = "kernel"
+    ptx = "ptx"
+
+
+def show(
+    plan: PlanName,
+    stage: Annotated[Stage, typer.Option(help="Which text to print.")] = Stage.kernel,
+    target: TargetName = DEFAULT_TARGET,
+    size: Sizes = None,
+) -> None:
+    """Print a plan as it was traced, scheduled, rendered or compiled."""
+    chosen = reference.find(plan, size or ())
+    if stage is Stage.plan:
+        typer.echo(chosen.plan.text())
+        return
+    built = compiler.build(chosen.plan, chosen.sizes, reference.target(target))
+    match stage:
+        case Stage.program:
+            typer.echo(built.program_text)
+        case Stage.kernel:
+            typer.echo(built.source)
+        case Stage.ptx:
+            typer.echo(built.ptx())

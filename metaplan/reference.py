@@ -1,0 +1,94 @@
+"""From what a person types, a plan and its capacities."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+from metaplan.errors import MetaplanError
+from metaplan.lang import Plan
+from metaplan.plans import Shipped, shipped
+from metaplan.target import TARGETS, Target
+
+
+class UnknownName(MetaplanError):
+    """Nothing goes by this name."""
+
+
+def find(text: str, sizes: Iterable[str] = ()) -> Shipped:
+    """The plan called ``text``: a shipped name, ``path/file.py:name`` or ``module:name``.
+
+    ``sizes`` are capacities such as ``req=1024``; they replace a shipped plan's own.
+    """
+    given = dict(_size(size) for size in sizes)
+    known = shipped()
+    if text in known:
+        found = known[text]
+        return Shipped(found.name, found.plan, {**found.sizes, **given})
+    where, colon, name = text.rpartition(":")
+    if not colon or not where or not name:
+        raise UnknownName(
+            f"no plan is called {text}",
+            hint=f"write one of {', '.join(known)}, or path/file.py:name, or module:name",
+        )
+    return Shipped(name, _attribute(_module(where), where, name), given)
+
+
+def target(text: str) -> Target:
+    """The target called ``text``, such as cuda:90."""
+    if text not in TARGETS:
+        raise UnknownName(f"no target is called {text}", hint=f"write one of {', '.join(TARGETS)}")
+    return TARGETS[text]
+
+
+def _size(text: str) -> tuple[str, int]:
+    axis, _, count = text.partition("=")
+    if not axis.isidentifier() or not count.isdecimal() or int(count) == 0:
+        raise UnknownName(
+            f"--size {text} is no capacity", hint="write the axis and a count, such as req=1024"
+        )
+    return axis, int(count)
+
+
+def _module(where: str) -> ModuleType:
+    if not where.endswith(".py"):
+        if _spec(where) is None:
+            raise UnknownName(
+                f"there is no module {where} to import",
+                hint="install it, or write the file: path/file.py:name",
+            )
+        return importlib.import_module(where)
+    path = Path(where)
+    if not path.is_file():
+        raise UnknownName(f"there is no file {where}", hint="write the path from this folder")
+    name = f"metaplan_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _spec(where: str) -> object | None:
+    try:
+        return importlib.util.find_spec(where)
+    except ModuleNotFoundError:
+        return None
+
+
+def _attribute(module: ModuleType, where: str, name: str) -> Plan:
+    found = vars(module).get(name)
+    if not isinstance(found, Plan):
+        plans = ", ".join(n for n, v in vars(module).items() if isinstance(v, Plan))
+        raise UnknownName(
+            f"{where} has no plan called {name}",
+            hint=f"it has {plans}" if plans else "decorate a function with @metaplan.plan",
+        )
+    return found
