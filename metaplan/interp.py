@@ -1,0 +1,289 @@
+"""The meaning of a plan, in NumPy. Slow, obvious, and what every kernel is tested against."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from metaplan import ir
+from metaplan.ir import DType, Monoid, Op
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """The live points of an axis, in storage order: ``index`` and ``offset`` on each axis above."""
+
+    count: int
+    index: dict[ir.Axis, Array]
+    offset: dict[ir.Axis, Array]
+
+
+def buffer_shape(plan: ir.Plan, o: ir.Output) -> tuple[int, ...]:
+    """The shape of an output's buffer at the plan's capacities."""
+    if o.axis is None:
+        return (1,)
+    above = o.axis.parent if isinstance(o.axis, ir.Dense) else None
+    rows = plan.size(o.axis.name)
+    shape: tuple[int, ...] = (rows + o.fences,)
+    if above is not None and isinstance(o.axis, ir.Dense) and isinstance(o.axis.width, int):
+        shape = (rows // o.axis.width, o.axis.width)
+    return (*shape, len(o.columns)) if len(o.columns) > 1 else shape
+
+
+def run(
+    plan: ir.Plan,
+    inputs: Mapping[str, Array],
+    live: Mapping[str, int],
+    buffers: Mapping[str, Array],
+) -> Counter[str]:
+    """Fills ``buffers`` and updates the states among ``inputs``, in place.
+
+    Args:
+        plan: a plan whose sizes are bound.
+        inputs: an array for each input; scalars have one element.
+        live: the live number of each root axis.
+        buffers: an array of the capacity for each output; what a tail keeps is kept.
+
+    Returns:
+        How often the data broke a promise, by message.
+    """
+    return _Run(plan, inputs, live).fill(buffers)
+
+
+class _Run:
+    def __init__(self, plan: ir.Plan, inputs: Mapping[str, Array], live: Mapping[str, int]) -> None:
+        self.plan, self.inputs, self.live = plan, inputs, live
+        self.broken: Counter[str] = Counter()
+        self._points: dict[ir.Axis, Points] = {}
+        self._scans: dict[ir.Expr, Array] = {}
+
+    # -------------------------------------------------------------- axes
+
+    def points(self, axis: ir.Axis | None) -> Points:
+        if axis is None:
+            return Points(1, {}, {})
+        if axis not in self._points:
+            self._points[axis] = self._enumerate(axis)
+        return self._points[axis]
+
+    def _enumerate(self, axis: ir.Axis) -> Points:
+        if isinstance(axis, ir.Root):
+            every = np.arange(self.live[axis.name], dtype=np.int64)
+            return Points(len(every), {axis: every}, {axis: every})
+        above = self.points(ir.parent(axis))
+        lengths = self._lengths(axis, above)
+        start = np.cumsum(lengths) - lengths
+        row = np.repeat(np.arange(above.count), lengths)
+        offset = np.arange(int(lengths.sum())) - start[row]
+        if isinstance(axis, ir.Part):
+            first = self.points(axis.whole.parent)
+            begin = self.eval(ir.Scan(axis.whole.length, axis.whole.parent), first)
+            index = begin[row] + self.eval(axis.before, first)[row] + offset
+        else:
+            index = start[row] + offset
+        return Points(
+            len(row),
+            {a: v[row] for a, v in above.index.items()} | {axis: index},
+            {a: v[row] for a, v in above.offset.items()} | {axis: offset},
+        )
+
+    def _lengths(self, axis: ir.Axis, above: Points) -> Array:
+        if isinstance(axis, ir.Dense):
+            assert isinstance(axis.width, int)
+            return np.full(above.count, axis.width, np.int64)
+        assert isinstance(axis, ir.Ragged | ir.Part)
+        return self.eval(axis.length, above).astype(np.int64)
+
+    # ------------------------------------------------------- expressions
+
+    def eval(self, e: ir.Expr, at: Points, taken: Array | None = None) -> Array:
+        """``e`` at every point, in its dtype; only points ``taken`` are read."""
+        if taken is None:
+            taken = np.ones(at.count, bool)
+        value = self._eval(e, at, taken)
+        return np.broadcast_to(value, (at.count,)).astype(ir.dtype_of(e).value)
+
+    def _eval(self, e: ir.Expr, at: Points, taken: Array) -> Array:
+        match e:
+            case ir.Const(value):
+                return np.asarray(value)
+            case ir.Size(axis):
+                return np.asarray(self.points(axis).count)
+            case ir.Offset(axis):
+                return at.offset[axis]
+            case ir.Index(axis):
+                return at.index[axis]
+            case ir.Load():
+                return self._load(e, at, taken)
+            case ir.Bin(op, a, b):
+                return _binary(op, self.eval(a, at, taken), self.eval(b, at, taken))
+            case ir.Not(of):
+                return ~self.eval(of, at, taken)
+            case ir.Where(cond, then, other):
+                chosen = self.eval(cond, at, taken)
+                yes = self.eval(then, at, taken & chosen)
+                return np.where(chosen, yes, self.eval(other, at, taken & ~chosen))
+            case ir.Cast(of):
+                return self.eval(of, at, taken)
+            case ir.Expect(of, lo, hi):
+                value = self.eval(of, at, taken)
+                self._count(e, taken & ((value < lo) | (value > hi)))
+                return np.clip(value, lo, hi)
+            case ir.Scan(of, over):
+                return self._scan(of, over)[at.index[over]]
+            case ir.Reduce(op, of, over, to):
+                every = self.points(over)
+                value = self.eval(of, every)
+                if to is None:
+                    return _combine(op, value, np.zeros(every.count, np.int64), 1)
+                rows = self.points(to)
+                return _combine(op, value, self._row_of(every, to), rows.count)[_row(at, to, rows)]
+
+    def _scan(self, of: ir.Expr, over: ir.Axis) -> Array:
+        key = ir.Scan(of, over)
+        if key not in self._scans:
+            value = self.eval(of, self.points(over))
+            self._scans[key] = np.cumsum(value, dtype=value.dtype) - value
+        return self._scans[key]
+
+    def _row_of(self, every: Points, to: ir.Axis) -> Array:
+        return every.index[to]
+
+    def _load(self, e: ir.Load, at: Points, taken: Array) -> Array:
+        array = self.inputs[e.source.name]
+        if e.guard is not None:
+            taken = taken & self.eval(e.guard, at, taken)
+        index = [self.eval(i, at, taken).astype(np.int64) for i in e.index]
+        for dim, i in zip(e.source.dims, index, strict=True):
+            outside = taken & ((i < 0) | (i >= self._extent(e.source, dim)))
+            self._count(e, outside)
+            taken = taken & ~outside
+        out = np.full(at.count, e.other, array.dtype)
+        if not index:
+            out[taken] = array.reshape(-1)[0]
+        else:
+            out[taken] = array[tuple(i[taken] for i in index)]
+        return out
+
+    def _extent(self, source: ir.Input, dim: str | int) -> int:
+        return self.plan.size(dim)
+
+    def _count(self, e: ir.Expr, bad: Array) -> None:
+        if bad.any():
+            self.broken[f"{e.loc}"] += int(bad.sum())
+
+    # ----------------------------------------------------------- outputs
+
+    def fill(self, buffers: Mapping[str, Array]) -> Counter[str]:
+        changes = [self._change(u) for u in self.plan.updates]
+        for o in self.plan.outputs:
+            self._output(o, buffers[o.name])
+        for target, where, value in changes:
+            self.inputs[target][where] = value
+        return self.broken
+
+    def _change(self, u: ir.Update) -> tuple[str, tuple[Array, ...], Array]:
+        at = self.points(u.axis)
+        taken = np.ones(at.count, bool)
+        if u.where is not None:
+            taken = self.eval(u.where, at)
+        index = [self.eval(i, at, taken).astype(np.int64) for i in u.index]
+        for dim, i in zip(u.target.dims, index, strict=True):
+            outside = taken & ((i < 0) | (i >= self._extent(u.target, dim)))
+            self._count(u.value, outside)
+            taken = taken & ~outside
+        value = self.eval(u.value, at, taken)[taken]
+        where = tuple(i[taken] for i in index) if index else (np.zeros(1, np.int64),)
+        return u.target.name, where, value
+
+    def _output(self, o: ir.Output, buffer: Array) -> None:
+        width = max(len(o.columns), 1)
+        cells = buffer.reshape(-1, width)
+        pairs = o.parts or tuple((o.axis, c) for c in o.columns)
+        for column, (axis, value) in enumerate(pairs):
+            at = self.points(axis)
+            taken = np.ones(at.count, bool) if o.where is None else self.eval(o.where, at)
+            place = at.index[axis] if axis is not None else np.zeros(1, np.int64)
+            outside = taken & (place >= len(cells) - o.fences)
+            self._count(value, outside)
+            taken = taken & ~outside
+            cells[place[taken], 0 if o.parts else column] = self.eval(value, at, taken)[taken]
+        if isinstance(o.tail, ir.Fill):
+            self._tail(o, o.tail, cells)
+
+    def _tail(self, o: ir.Output, tail: ir.Fill, cells: Array) -> None:
+        capacity = len(cells)
+        first = min(self.points(o.axis).count, capacity)
+        until = capacity
+        if tail.until is not None:
+            wanted = int(self.eval(tail.until, Points(1, {}, {}))[0]) * self._per_row(o)
+            until = min(max(wanted + o.fences, first), capacity)
+        index = np.arange(first, until)
+        at = Points(len(index), {} if o.axis is None else {o.axis: index}, {})
+        cells[first:until] = self.eval(tail.value, at)[:, None]
+
+    def _per_row(self, o: ir.Output) -> int:
+        """``until`` counts rows of the parent for a dense axis, points for the others."""
+        dense = isinstance(o.axis, ir.Dense) and o.axis.parent is not None
+        return o.axis.width if dense and isinstance(o.axis.width, int) else 1  # pyright: ignore
+
+
+def _row(at: Points, to: ir.Axis, rows: Points) -> Array:
+    return at.index[to]
+
+
+def _combine(op: Monoid, value: Array, row: Array, rows: int) -> Array:
+    match op:
+        case Monoid.SUM:
+            out = np.zeros(rows, value.dtype)
+            np.add.at(out, row, value)
+        case Monoid.MAX:
+            out = np.full(rows, np.iinfo(value.dtype).min, value.dtype)
+            np.maximum.at(out, row, value)
+        case Monoid.MIN:
+            out = np.full(rows, np.iinfo(value.dtype).max, value.dtype)
+            np.minimum.at(out, row, value)
+    return out
+
+
+def _binary(op: Op, a: Array, b: Array) -> Array:
+    with np.errstate(all="ignore"):
+        match op:
+            case Op.ADD:
+                return a + b
+            case Op.SUB:
+                return a - b
+            case Op.MUL:
+                return a * b
+            case Op.DIV:
+                return np.floor_divide(a, np.where(b == 0, 1, b))
+            case Op.MOD:
+                return np.mod(a, np.where(b == 0, 1, b))
+            case Op.AND:
+                return a & b
+            case Op.OR:
+                return a | b
+            case Op.XOR:
+                return a ^ b
+            case Op.SHL:
+                return np.left_shift(a, b)
+            case Op.SHR:
+                return np.right_shift(a, b)
+            case Op.MIN:
+                return np.minimum(a, b)
+            case Op.MAX:
+                return np.maximum(a, b)
+            case Op.LT:
+                return a < b
+            case Op.LE:
+                return a <= b
+            case Op.EQ:
+                return a == b
+            case Op.NE:
+                return a != b

@@ -1,0 +1,149 @@
+"""Values: what the names of a plan stand for while its function runs; operators build IR nodes."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from metaplan import catalogue, ir
+from metaplan.errors import Loc
+from metaplan.ir import DType, Op
+
+Integer: TypeAlias = "Value | int"
+
+
+class Value:
+    """An integer (or bool) for every point of an axis, known only to the GPU."""
+
+    __slots__ = ("expr",)
+    __hash__ = object.__hash__
+    expr: ir.Expr
+
+    def __init__(self, expr: ir.Expr) -> None:
+        self.expr = expr
+
+    @property
+    def dtype(self) -> DType:
+        return ir.dtype_of(self.expr)
+
+    @property
+    def axis(self) -> ir.Axis | None:
+        return ir.axis_of(self.expr)
+
+    def __add__(self, other: Integer) -> Value:
+        return binary(Op.ADD, self, other)
+
+    def __radd__(self, other: Integer) -> Value:
+        return binary(Op.ADD, other, self)
+
+    def __sub__(self, other: Integer) -> Value:
+        return binary(Op.SUB, self, other)
+
+    def __rsub__(self, other: Integer) -> Value:
+        return binary(Op.SUB, other, self)
+
+    def __mul__(self, other: Integer) -> Value:
+        return binary(Op.MUL, self, other)
+
+    def __rmul__(self, other: Integer) -> Value:
+        return binary(Op.MUL, other, self)
+
+    def __floordiv__(self, other: Integer) -> Value:
+        return binary(Op.DIV, self, other)
+
+    def __rfloordiv__(self, other: Integer) -> Value:
+        return binary(Op.DIV, other, self)
+
+    def __mod__(self, other: Integer) -> Value:
+        return binary(Op.MOD, self, other)
+
+    def __rmod__(self, other: Integer) -> Value:
+        return binary(Op.MOD, other, self)
+
+    def __and__(self, other: Integer) -> Value:
+        return binary(Op.AND, self, other)
+
+    def __or__(self, other: Integer) -> Value:
+        return binary(Op.OR, self, other)
+
+    def __xor__(self, other: Integer) -> Value:
+        return binary(Op.XOR, self, other)
+
+    def __lshift__(self, other: Integer) -> Value:
+        return binary(Op.SHL, self, other)
+
+    def __rshift__(self, other: Integer) -> Value:
+        return binary(Op.SHR, self, other)
+
+    def __lt__(self, other: Integer) -> Value:
+        return binary(Op.LT, self, other)
+
+    def __le__(self, other: Integer) -> Value:
+        return binary(Op.LE, self, other)
+
+    def __gt__(self, other: Integer) -> Value:
+        return binary(Op.LT, other, self)
+
+    def __ge__(self, other: Integer) -> Value:
+        return binary(Op.LE, other, self)
+
+    def __eq__(self, other: Integer) -> Value:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return binary(Op.EQ, self, other)
+
+    def __ne__(self, other: Integer) -> Value:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return binary(Op.NE, self, other)
+
+    def __invert__(self) -> Value:
+        return Value(ir.Not(self.expr))
+
+    def __neg__(self) -> Value:
+        return binary(Op.SUB, 0, self)
+
+    def __bool__(self) -> bool:
+        raise catalogue.truth_of_value(Loc.here())
+
+
+def name_of(axis: ir.Axis | None) -> str:
+    return "the whole batch" if axis is None else axis.name
+
+
+def one_branch(a: ir.Axis | None, b: ir.Axis | None) -> bool:
+    """Whether one axis is the other, or above it."""
+    if a is None or b is None:
+        return True
+    long, short = sorted((ir.chain(a), ir.chain(b)), key=len, reverse=True)
+    return long[: len(short)] == short
+
+
+def lift(x: object, like: DType | None = None) -> ir.Expr:
+    """``x`` as an expression; an int takes the dtype of the value that it meets."""
+    if isinstance(x, Value):
+        return x.expr
+    if isinstance(x, bool):
+        return ir.Const(int(x), DType.BOOL)
+    if isinstance(x, int):
+        return ir.Const(x, like if like is not None and like is not DType.BOOL else DType.I32)
+    raise catalogue.not_integer(repr(x), Loc.here())
+
+
+def pair(a: Integer, b: Integer) -> tuple[ir.Expr, ir.Expr]:
+    """Both sides as expressions of one dtype on one branch of the axes."""
+    left = lift(a, b.dtype if isinstance(b, Value) else None)
+    right = lift(b, a.dtype if isinstance(a, Value) else None)
+    kinds = ir.dtype_of(left), ir.dtype_of(right)
+    if kinds[0] is not kinds[1]:
+        raise catalogue.mixed_dtypes(kinds[0].value, kinds[1].value, Loc.here())
+    axes = ir.axis_of(left), ir.axis_of(right)
+    if not one_branch(*axes):
+        raise catalogue.different_branches(name_of(axes[0]), name_of(axes[1]), Loc.here())
+    return left, right
+
+
+_ARITHMETIC = frozenset({Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.MOD, Op.SHL, Op.SHR})
+
+
+def binary(op: Op, a: Integer, b: Integer) -> Value:
+    left, right = pair(a, b)
+    dtype = ir.dtype_of(left)
+    if op in _ARITHMETIC and dtype in (DType.BOOL, DType.U8):
+        raise catalogue.wrong_kind(op.value, dtype.value, Loc.here())
+    return Value(ir.Bin(op, left, right))

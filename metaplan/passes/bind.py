@@ -1,0 +1,99 @@
+"""Capacities: every axis and dimension gets the number of points that its buffers can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from metaplan import catalogue, ir
+from metaplan.linear import facts
+from metaplan.passes.rewrite import Rewriter
+from metaplan.ranges import UNKNOWN, Ranges
+
+
+def bind(plan: ir.Plan, sizes: Mapping[str, int]) -> ir.Plan:
+    """``plan`` with ``sizes`` and what follows from them; a dimension nobody gave is derived."""
+    known = _names(plan)
+    for name, value in sizes.items():
+        if name not in known:
+            raise catalogue.unknown_size(plan.name, name, known)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise catalogue.bad_size(name, value)
+    missing = [n for n in plan.root_names() if n not in sizes]
+    if missing:
+        raise catalogue.missing_sizes(plan.name, missing)
+    bound = Rewriter(axis_rule=lambda a: _given(a, sizes)).plan(plan)
+    dims = dict(sizes)
+    _derive(bound, dims)
+    bound = Rewriter(axis_rule=lambda a: _given(a, dims)).plan(bound)
+    bound = Rewriter(axis_rule=_bounded).plan(bound)
+    every = {a.name: _capacity(a) for a in bound.axes} | dims
+    return replace(bound, sizes=tuple(sorted(every.items())))
+
+
+def _names(plan: ir.Plan) -> list[str]:
+    names = [a.name for a in plan.axes if not isinstance(a, ir.Part)]
+    names += [str(d) for i in plan.inputs for d in i.dims if isinstance(d, str)]
+    names += [a.width for a in plan.axes if isinstance(a, ir.Dense) and isinstance(a.width, str)]
+    return list(dict.fromkeys(names))
+
+
+def _given(axis: ir.Axis, sizes: Mapping[str, int]) -> ir.Axis:
+    match axis:
+        case ir.Root(name) | ir.Ragged(name) if name in sizes:
+            return replace(axis, capacity=sizes[name])
+        case ir.Dense(_, _, str(width)) if width in sizes:
+            return replace(axis, width=sizes[width])
+        case _:
+            return axis
+
+
+def _derive(plan: ir.Plan, dims: dict[str, int]) -> None:
+    """Dimensions nobody gave: as large as the largest index that the plan can use."""
+    ranges = Ranges()
+    needed: dict[str, int] = {}
+    for e in ir.walk(*ir.exprs(plan)):
+        if isinstance(e, ir.Load):
+            for dim, index in zip(e.source.dims, e.index, strict=True):
+                if isinstance(dim, str) and dim not in dims:
+                    hi = ranges.of(index, facts(e.guard) if e.guard is not None else ()).hi
+                    if hi < 1 << 40:
+                        needed[dim] = max(needed.get(dim, 1), hi + 1)
+    for axis in plan.axes:
+        if axis.name in needed:
+            needed.pop(axis.name)
+    dims |= needed
+    used = [d for i in plan.inputs for d in i.dims if isinstance(d, str)]
+    used += [a.width for a in plan.axes if isinstance(a, ir.Dense) and isinstance(a.width, str)]
+    names = {a.name for a in plan.axes}
+    lost = [d for d in dict.fromkeys(used) if d not in dims and d not in names]
+    if lost:
+        raise catalogue.missing_sizes(plan.name, lost)
+
+
+def _bounded(axis: ir.Axis) -> ir.Axis:
+    """A ragged axis whose rows are bounded, and whose length keeps to that bound."""
+    ranges = Ranges()
+    match axis:
+        case ir.Ragged(_, above, length, most, capacity):
+            span = ranges.of(length)
+            if span.lo < 0:
+                raise catalogue.length_negative(axis.name, span.lo, axis.loc)
+            bound = ranges.bound(axis)
+            room = ranges.capacity(above) * bound
+            if bound >= 1 << 31 or (capacity is None and room >= 1 << 31):
+                raise catalogue.unbounded_row(axis.name, axis.loc)
+            kept = length
+            if most is not None and span.hi > most:
+                kept = ir.Expect(length, 0, most, loc=axis.loc)
+            return replace(
+                axis, length=kept, most=bound, capacity=capacity if capacity is not None else room
+            )
+        case ir.Part(_, _, _, length):
+            return replace(axis, most=min(ranges.of(length).hi, UNKNOWN.hi))
+        case _:
+            return axis
+
+
+def _capacity(axis: ir.Axis) -> int:
+    return Ranges().capacity(axis)

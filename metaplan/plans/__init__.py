@@ -1,0 +1,1 @@
+"""The shipped plans, written in the language like anybody's."""

@@ -1,0 +1,237 @@
+"""The interval of every expression, proved from declared ranges, capacities and guards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from metaplan import ir
+from metaplan.ir import DType, Monoid, Op
+from metaplan.linear import Linear, facts, linear
+
+Facts: TypeAlias = "tuple[Linear, ...]"
+_DEPTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The integers from ``lo`` to ``hi``, both included."""
+
+    lo: int
+    hi: int
+
+    def __or__(self, other: Interval) -> Interval:
+        return Interval(min(self.lo, other.lo), max(self.hi, other.hi))
+
+    def inside(self, lo: int, hi: int) -> bool:
+        return lo <= self.lo and self.hi <= hi
+
+    def __str__(self) -> str:
+        return f"[{self.lo}, {self.hi}]"
+
+
+UNKNOWN = Interval(DType.I64.lo, DType.I64.hi)
+
+
+def _corners(a: Interval, b: Interval) -> Interval:
+    products = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
+    return Interval(min(products), max(products))
+
+
+def _ones(n: int) -> int:
+    return (1 << n.bit_length()) - 1
+
+
+@dataclass(slots=True)
+class Ranges:
+    """Bounds for one plan; remembers what it has proved."""
+
+    _known: dict[tuple[ir.Expr, Facts], Interval] = field(
+        default_factory=dict[tuple[ir.Expr, Facts], Interval]
+    )
+
+    # ------------------------------------------------------ expressions
+
+    def of(self, e: ir.Expr, given: Facts = ()) -> Interval:
+        """The interval of ``e`` wherever ``given`` holds."""
+        key = (e, given)
+        if key not in self._known:
+            plain = self._atom(e, given)
+            form = linear(e)
+            lo = self.lower(form, given)
+            hi = -self.lower(form.scaled(-1), given)
+            lo, hi = max(lo, plain.lo), min(hi, plain.hi)
+            self._known[key] = Interval(lo, hi) if lo <= hi else plain
+        return self._known[key]
+
+    def lower(self, form: Linear, given: Facts = (), depth: int = _DEPTH) -> int:
+        """The best lower bound of a linear form that a few substitutions find."""
+        best = form.const
+        for atom, k in form.terms:
+            span = self._atom(atom, given)
+            best += k * (span.lo if k > 0 else span.hi)
+        if depth == 0 or not form.terms:
+            return best
+        for fact in given:
+            if any(atom == other for atom, _ in form.terms for other, _ in fact.terms):
+                rest = tuple(f for f in given if f is not fact)
+                best = max(best, self.lower(form - fact, rest, depth - 1))
+        for atom, k in form.terms:
+            best = max(best, self._substituted(form, atom, k, given, depth - 1))
+        return best
+
+    def _substituted(self, form: Linear, atom: ir.Expr, k: int, given: Facts, depth: int) -> int:
+        def put(e: Linear) -> int:
+            return self.lower(form.replaced(atom, e), given, depth)
+
+        none = DType.I64.lo * 4
+        match atom:
+            # min(a, b) <= a and <= b
+            case ir.Bin(Op.MIN, a, b) if k < 0:
+                return max(put(linear(a)), put(linear(b)))
+            case ir.Bin(Op.MIN, a, b):
+                return min(put(linear(a)), put(linear(b)))
+            # max(a, b) >= a and >= b
+            case ir.Bin(Op.MAX, a, b) if k > 0:
+                return max(put(linear(a)), put(linear(b)))
+            case ir.Bin(Op.MAX, a, b):
+                return min(put(linear(a)), put(linear(b)))
+            # offset <= length - 1
+            case ir.Offset(ir.Ragged(_, _, length) | ir.Part(_, _, _, length)) if k < 0:
+                return put(linear(length) + Linear(-1))
+            # the side taken
+            case ir.Where(_, a, b):
+                return min(put(linear(a)), put(linear(b)))
+            # (x // c) * c <= x and > x - c
+            case ir.Bin(Op.DIV, a, ir.Const(c)) if c > 0 and k % c == 0:
+                shift = Linear(0) if k < 0 else Linear(1 - c)
+                inner = (linear(a) + shift).scaled(k // c)
+                return self.lower(form + Linear(0, ((atom, -k),)) + inner, given, depth)
+            # x % c <= x for x >= 0
+            case ir.Bin(Op.MOD, a, ir.Const(c)) if k < 0 and self.of(a, given).lo >= 0:
+                return put(linear(a))
+            case _:
+                return none
+
+    def _atom(self, e: ir.Expr, given: Facts) -> Interval:
+        match e:
+            case ir.Const(value):
+                return Interval(value, value)
+            case ir.Size(axis):
+                return Interval(0, self.capacity(axis))
+            case ir.Offset(axis):
+                return Interval(0, max(self.bound(axis) - 1, 0))
+            case ir.Index(axis):
+                return Interval(0, max(self.capacity(axis) - 1, 0))
+            case ir.Load(source, _, guard, other):
+                lo = source.dtype.lo if source.lo is None else source.lo
+                hi = source.dtype.hi if source.hi is None else source.hi
+                span = Interval(lo, hi)
+                return span if guard is None else span | Interval(other, other)
+            case ir.Bin(op, a, b):
+                return self._bin(op, a, b, given)
+            case ir.Not(of):
+                span = self.of(of, given)
+                if ir.dtype_of(of) is DType.BOOL:
+                    return Interval(0, 1)
+                return Interval(-span.hi - 1, -span.lo - 1)
+            case ir.Where(cond, then, other):
+                yes, no = given + facts(cond), given + facts(cond, False)
+                return self.of(then, yes) | self.of(other, no)
+            case ir.Cast(of, dtype):
+                span = self.of(of, given)
+                if dtype is DType.BOOL:
+                    return Interval(0, 1)
+                return span if span.inside(dtype.lo, dtype.hi) else Interval(dtype.lo, dtype.hi)
+            case ir.Expect(of, lo, hi):
+                span = self.of(of, given)
+                return span if span.inside(lo, hi) else Interval(lo, hi)
+            case ir.Scan(of, over):
+                return self._total(of, self.capacity(over))
+            case ir.Reduce(op, of, over, to):
+                return self._reduce(op, of, over, to)
+
+    def _total(self, of: ir.Expr, points: int) -> Interval:
+        span = self.of(of)
+        return Interval(min(0, span.lo * points), max(0, span.hi * points))
+
+    def _reduce(self, op: Monoid, of: ir.Expr, over: ir.Axis, to: ir.Axis | None) -> Interval:
+        if op is Monoid.SUM:
+            return self._total(of, self.rows_below(over, to))
+        dtype = ir.dtype_of(of)
+        empty = dtype.lo if op is Monoid.MAX else dtype.hi
+        return self.of(of) | Interval(empty, empty)
+
+    def rows_below(self, over: ir.Axis, to: ir.Axis | None) -> int:
+        """How many points of ``over`` one row of ``to`` can have."""
+        if to is None:
+            return self.capacity(over)
+        points = 1
+        for axis in ir.chain(over)[len(ir.chain(to)) :]:
+            points *= self.bound(axis)
+        return min(points, self.capacity(over))
+
+    def _bin(self, op: Op, lhs: ir.Expr, rhs: ir.Expr, given: Facts) -> Interval:
+        a, b = self.of(lhs, given), self.of(rhs, given)
+        match op:
+            case Op.ADD:
+                return Interval(a.lo + b.lo, a.hi + b.hi)
+            case Op.SUB:
+                return Interval(a.lo - b.hi, a.hi - b.lo)
+            case Op.MUL:
+                return _corners(a, b)
+            case Op.DIV if b.lo > 0:
+                ends = [x // y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
+                return Interval(min(ends), max(ends))
+            case Op.MOD if b.lo > 0:
+                return a if a.lo >= 0 and a.hi < b.lo else Interval(0, b.hi - 1)
+            case Op.MIN:
+                return Interval(min(a.lo, b.lo), min(a.hi, b.hi))
+            case Op.MAX:
+                return Interval(max(a.lo, b.lo), max(a.hi, b.hi))
+            case Op.LT | Op.LE | Op.EQ | Op.NE:
+                return Interval(0, 1)
+            case Op.AND if a.lo >= 0 or b.lo >= 0:
+                ends = [x.hi for x in (a, b) if x.lo >= 0]
+                return Interval(0, min(ends))
+            case Op.OR | Op.XOR if a.lo >= 0 and b.lo >= 0:
+                return Interval(0, _ones(max(a.hi, b.hi)))
+            case Op.SHL if 0 <= b.lo and b.hi < 64:
+                return _corners(a, Interval(1 << b.lo, 1 << b.hi))
+            case Op.SHR if 0 <= b.lo and b.hi < 64:
+                ends = [x >> y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
+                return Interval(min(ends), max(ends))
+            case _:
+                dtype = ir.dtype_of(lhs)
+                return Interval(dtype.lo, dtype.hi)
+
+    # ------------------------------------------------------------- axes
+
+    def bound(self, axis: ir.Axis) -> int:
+        """How many points one row of the parent can have."""
+        match axis:
+            case ir.Root(_, capacity):
+                return UNKNOWN.hi if capacity is None else capacity
+            case ir.Dense(_, _, width):
+                return width if isinstance(width, int) else UNKNOWN.hi
+            case ir.Ragged(_, _, length, most, capacity):
+                known = [self.of(length).hi, *(x for x in (most, capacity) if x is not None)]
+                return max(min(known), 0)
+            case ir.Part(_, whole, _, length, most):
+                known = [self.of(length).hi, *([] if most is None else [most])]
+                return max(min(*known, self.bound(whole)), 0)
+
+    def capacity(self, axis: ir.Axis) -> int:
+        """How many points the axis can have in all."""
+        match axis:
+            case ir.Root():
+                return self.bound(axis)
+            case ir.Ragged(_, _, _, _, capacity) if capacity is not None:
+                return capacity
+            case ir.Part(_, whole):
+                return self.capacity(whole)
+            case ir.Dense(_, None):
+                return self.bound(axis)
+            case ir.Dense(_, above) | ir.Ragged(_, above):
+                assert above is not None
+                return min(self.capacity(above) * self.bound(axis), UNKNOWN.hi)

@@ -1,0 +1,50 @@
+"""What must hold of a plan: checked when it is declared, and again after every pass."""
+
+from __future__ import annotations
+
+from metaplan import catalogue, ir
+
+
+def verify(plan: ir.Plan) -> None:
+    """Raises PlanError for the first thing that the plan cannot mean."""
+    _names(plan)
+    read = {e.source for e in _all(plan) if isinstance(e, ir.Load)}
+    for i in plan.inputs:
+        if i not in read and not any(u.target == i for u in plan.updates):
+            raise catalogue.unused_input(i.name, i.loc)
+    _declared(plan)
+    _writers(plan)
+
+
+def _all(plan: ir.Plan) -> list[ir.Expr]:
+    return list(ir.walk(*ir.exprs(plan)))
+
+
+def _names(plan: ir.Plan) -> None:
+    seen: set[str] = set()
+    for o in (*plan.outputs, *plan.updates):
+        if o.name in seen or any(i.name == o.name for i in plan.inputs if not i.state):
+            raise catalogue.duplicate_name("output", o.name, o.loc)
+        seen.add(o.name)
+
+
+def _declared(plan: ir.Plan) -> None:
+    known = set(plan.axes)
+    for e in _all(plan):
+        for axis in ir.axes_in(e):
+            for a in ir.chain(axis):
+                assert a in known, f"axis {a.name} is used and not declared"
+
+
+def _writers(plan: ir.Plan) -> None:
+    """One writer for each state, and no reading of a state elsewhere than where it is written."""
+    by_target: dict[ir.Input, ir.Update] = {}
+    for u in plan.updates:
+        if u.target in by_target:
+            raise catalogue.written_twice(u.target.name, u.loc)
+        by_target[u.target] = u
+    for e in _all(plan):
+        if isinstance(e, ir.Load) and e.source in by_target:
+            own = by_target[e.source]
+            if e.index != own.index:
+                raise catalogue.state_race(e.source.name, e.loc)
