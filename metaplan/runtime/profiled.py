@@ -41,7 +41,8 @@ def profile(fn: Callable[[], Any]) -> tuple[dict[str, int], tuple[Finding, ...]]
             fn()
         torch.cuda.synchronize()
     events = [
-        (event.name, event.time_range.start, event.time_range.end) for event in profiler.events()
+        (event.name, event.time_range.start, event.time_range.end)
+        for event in profiler.events() or ()
     ]
     calls, asked = judge(events)
     return calls, (*found, *asked)
