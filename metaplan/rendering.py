@@ -61,6 +61,10 @@ def drifts() -> tuple[str, ...]:
 
 def _diff(name: str, committed: str, rendered: str) -> str:
     lines = difflib.unified_diff(
-        committed.splitlines(), rendered.splitlines(), f"kernels/{name}", "rendered now", lineterm=""
+        committed.splitlines(),
+        rendered.splitlines(),
+        f"kernels/{name}",
+        "rendered now",
+        lineterm="",
     )
     return "\n".join(lines)

@@ -15,7 +15,9 @@ from metaplan.cli.refusal import REFUSED
 def codegen(
     plan: Annotated[
         str | None,
-        typer.Argument(metavar="[PLAN]", help="The plan to render; with --check, none: all of them."),
+        typer.Argument(
+            metavar="[PLAN]", help="The plan to render; with --check, none: all of them."
+        ),
     ] = None,
     out: Annotated[
         Path | None,

@@ -1,0 +1,111 @@
+"""What this machine has, and what metaplan would use on it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from metaplan import assets, compiler, config
+from metaplan.cache import Cache
+from metaplan.errors import MetaplanError
+from metaplan.plans import shipped
+from metaplan.target import TARGETS, Target
+from metaplan.version import VERSION
+
+PROBE = "paged_decode"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; ``bad`` is something that keeps metaplan from working here."""
+
+    topic: str
+    name: str
+    value: str
+    bad: bool = False
+
+
+def examine() -> Iterator[Finding]:
+    """Everything that decides how metaplan runs here, in the order in which a person asks."""
+    yield Finding("versions", "metaplan", VERSION)
+    yield Finding("versions", "python", platform.python_version())
+    yield from (_version(name) for name in ("torch", "triton", "numpy"))
+    yield from _devices()
+    yield from _settings()
+    yield from (_compiles(target) for target in TARGETS.values())
+
+
+def _version(name: str) -> Finding:
+    try:
+        return Finding("versions", name, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("versions", name, f"missing: pip install {name}", bad=True)
+
+
+def _devices() -> Iterator[Finding]:
+    try:
+        import torch
+    except ImportError:
+        yield Finding("devices", "used", "none: torch is missing", bad=True)
+        return
+    count = torch.cuda.device_count()
+    for index in range(count):
+        yield Finding(
+            "devices", f"cuda:{index}", _described(torch.cuda.get_device_properties(index))
+        )
+    if count and not config.load().interpret:
+        way = "driver call or one-node graph" if torch.version.hip is None else "triton's launcher"
+        yield Finding("devices", "used", "cuda: kernels on the GPU")
+        yield Finding("devices", "launch", way)
+    else:
+        why = "METAPLAN_INTERPRET is set" if count else "torch sees no GPU"
+        yield Finding("devices", "used", f"cpu: plans run in NumPy ({why})")
+        yield Finding("devices", "launch", "none")
+
+
+def _described(properties: object) -> str:
+    name, memory = (getattr(properties, field) for field in ("name", "total_memory"))
+    major, minor = (getattr(properties, field) for field in ("major", "minor"))
+    return f"{name}, {memory / 2**30:.0f} GiB, compute capability {major}.{minor}"
+
+
+def _settings() -> Iterator[Finding]:
+    now = config.load()
+    stats = Cache(now.cache_dir).stats()
+    size = f"{stats.entries} kernels, {stats.bytes / 2**10:.0f} KiB"
+    yield Finding(
+        "settings", "cache", f"{now.cache_dir} ({size})", bad=not _writable(now.cache_dir)
+    )
+    yield Finding("settings", "compile when missing", "no" if now.disable_jit else "yes")
+    yield Finding("settings", "debug level", str(now.debug))
+    yield Finding("settings", "dump", str(now.dump or "nowhere"))
+    yield Finding("settings", "templates", str(assets.folder("templates")))
+
+
+def _writable(folder: os.PathLike[str]) -> bool:
+    from pathlib import Path
+
+    place = Path(folder)
+    while not place.exists():
+        place = place.parent
+    return os.access(place, os.W_OK)
+
+
+def _compiles(target: Target) -> Finding:
+    chosen = shipped()[PROBE]
+    name = next(name for name, known in TARGETS.items() if known == target)
+    try:
+        seconds = _timed(lambda: compiler.build(chosen.plan, chosen.sizes, target).ptx())
+    except (MetaplanError, RuntimeError, ImportError) as error:
+        return Finding("targets", name, f"does not compile: {str(error).splitlines()[0]}", bad=True)
+    return Finding("targets", name, f"compiles {PROBE} in {seconds:.1f} s")
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

@@ -1,0 +1,1 @@
+"""The templates of the kernels: data of the package, read by path."""
