@@ -44,8 +44,8 @@ bench: $(DEV) ## measure the claims of docs/performance.md (needs a GPU)
 	@$(PY) -m bench
 
 test-null: $(DEV)
-	@echo "tests/null tests/oracles: meaning, without triton"
-	@$(PYTEST) tests/null tests/oracles
+	@echo "tests/null tests/oracle: meaning, without triton"
+	@$(PYTEST) tests/null tests/oracle
 
 test-readme: $(DEV)
 	@echo "tests/readme: every example in README.md and docs/guide.md"
