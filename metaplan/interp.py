@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +22,7 @@ class Points:
     count: int
     index: dict[ir.Axis, Array]
     offset: dict[ir.Axis, Array]
+    cell: Array = field(default_factory=lambda: np.zeros(1, np.int64))
 
 
 def buffer_shape(plan: ir.Plan, o: ir.Output) -> tuple[int, ...]:
@@ -119,10 +120,12 @@ class _Run:
                 return at.offset[axis]
             case ir.Index(axis):
                 return at.index[axis]
+            case ir.Cell():
+                return at.cell
             case ir.Load():
                 return self._load(e, at, taken)
             case ir.Bin(op, a, b):
-                return _binary(op, self.eval(a, at, taken), self.eval(b, at, taken))
+                return apply(op, self.eval(a, at, taken), self.eval(b, at, taken))
             case ir.Not(of):
                 return ~self.eval(of, at, taken)
             case ir.Where(cond, then, other):
@@ -225,7 +228,7 @@ class _Run:
             wanted = int(self.eval(tail.until, Points(1, {}, {}))[0]) * self._per_row(o)
             until = min(max(wanted + o.fences, first), capacity)
         index = np.arange(first, until)
-        at = Points(len(index), {} if o.axis is None else {o.axis: index}, {})
+        at = Points(len(index), {}, {}, index)
         cells[first:until] = self.eval(tail.value, at)[:, None]
 
     def _per_row(self, o: ir.Output) -> int:
@@ -252,7 +255,8 @@ def _combine(op: Monoid, value: Array, row: Array, rows: int) -> Array:
     return out
 
 
-def _binary(op: Op, a: Array, b: Array) -> Array:
+def apply(op: Op, a: Array, b: Array) -> Array:
+    """``a op b`` elementwise, with Python's floor semantics."""
     with np.errstate(all="ignore"):
         match op:
             case Op.ADD:

@@ -6,7 +6,7 @@
             | Dense(name, parent?, width)             -- `width` points under each row of the parent
             | Ragged(name, parent, length, most)      -- `length` points under each row, packed
             | Part(name, whole: Ragged, before, length)  -- a stretch of every row of `whole`
-    Expr    = Const(value, dtype) | Size(axis) | Offset(axis) | Index(axis)
+    Expr    = Const(value, dtype) | Size(axis) | Offset(axis) | Index(axis) | Cell()
             | Load(source, index*, guard?, other)     -- guard false: nothing is read
             | Bin(op, a, b) | Un(op, a) | Where(cond, then, other) | Cast(a, dtype)
             | Expect(a, lo, hi)                       -- clamped, and counted where the data breaks it
@@ -226,6 +226,11 @@ class Index(Node):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Cell(Node):
+    """In a tail: the index of the cell that is being filled."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Load(Node):
     """An element of ``source``; where ``guard`` is false nothing is read and it is ``other``."""
 
@@ -296,6 +301,7 @@ Expr: TypeAlias = (
     | Size
     | Offset
     | Index
+    | Cell
     | Load
     | Bin
     | Not
@@ -324,7 +330,7 @@ class Undefined(Node):
 class Fill(Node):
     """Cells from the live points up to ``until`` points hold ``value``; those beyond keep theirs.
 
-    ``value`` may name scalars, sizes and ``Index(axis)``. Without ``until``, up to the capacity.
+    ``value`` may name scalars, sizes and ``Cell()``. Without ``until``, up to the capacity.
     """
 
     value: Expr
@@ -397,7 +403,7 @@ class Plan(Node):
 def children(e: Expr) -> tuple[Expr, ...]:
     """The expressions directly inside ``e``; those inside its axes are not among them."""
     match e:
-        case Const() | Size() | Offset() | Index():
+        case Const() | Size() | Offset() | Index() | Cell():
             return ()
         case Load(_, index, guard):
             return index if guard is None else (*index, guard)
@@ -423,7 +429,7 @@ def rebuild(e: Expr, new: tuple[Expr, ...]) -> Expr:
             return replace(e, cond=new[0], then=new[1], other=new[2])
         case Not() | Cast() | Expect() | Scan() | Reduce():
             return replace(e, of=new[0])
-        case Const() | Size() | Offset() | Index():
+        case Const() | Size() | Offset() | Index() | Cell():
             return e
 
 
@@ -479,7 +485,7 @@ def dtype_of(e: Expr) -> DType:
     match e:
         case Const(_, dtype) | Cast(_, dtype):
             return dtype
-        case Size() | Offset() | Index():
+        case Size() | Offset() | Index() | Cell():
             return DType.I32
         case Load(source):
             return source.dtype
@@ -509,7 +515,7 @@ def _axis_of(e: Expr) -> Axis | None:
             return over
         case Reduce(_, _, _, to):
             return to
-        case Const() | Size():
+        case Const() | Size() | Cell():
             return None
         case _:
             own = None

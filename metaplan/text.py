@@ -34,6 +34,8 @@ def expr(e: ir.Expr, level: int = 0) -> str:
             return f"{axis.name}.offset"
         case ir.Index(axis):
             return f"{axis.name}.index"
+        case ir.Cell():
+            return "cell"
         case ir.Load(source, index, guard, other):
             at = ", ".join(expr(i) for i in index)
             plain = f"{source.name}[{at}]" if index else source.name

@@ -16,6 +16,7 @@ from metaplan.lang.dtypes import Typed
 from metaplan.lang.tracing import CURRENT, Trace
 from metaplan.lang.values import Value, lift, name_of, one_branch
 from metaplan.lang.words import Change, Out
+from metaplan.passes.rewrite import Rewriter
 
 if TYPE_CHECKING:
     from metaplan.runtime.step import Step
@@ -194,12 +195,11 @@ def _tail(
         return ir.Fill(total, until, loc=loc)
     if o.fill is None:
         return ir.Keep(loc=loc)
-    fill = lift(o.fill, ir.dtype_of(columns[0]) if columns else ir.DType.I32)
-    lives = ir.axis_of(fill)
-    cell = isinstance(fill, ir.Index) or all(
-        not isinstance(e, ir.Offset | ir.Load | ir.Scan | ir.Reduce) or ir.axis_of(e) is None
-        for e in ir.walk(fill)
-    )
-    if lives is not None and not (lives == axis and cell):
-        raise catalogue.bad_tail(name, name_of(lives), loc)
+    fill = Rewriter(_cell).expr(lift(o.fill, ir.dtype_of(columns[0]) if columns else ir.DType.I32))
+    if ir.axis_of(fill) is not None:
+        raise catalogue.bad_tail(name, name_of(ir.axis_of(fill)), loc)
     return ir.Fill(fill, until, loc=loc)
+
+
+def _cell(e: ir.Expr) -> ir.Expr | None:
+    return ir.Cell(loc=e.loc) if isinstance(e, ir.Index) else None

@@ -1,0 +1,176 @@
+"""Proofs: an index, a word or a capacity that may fail is refused, or masked and counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from metaplan import catalogue, ir
+from metaplan.ir import DType, Op
+from metaplan.linear import Linear, facts
+from metaplan.passes.rewrite import Rewriter
+from metaplan.ranges import Facts, Ranges
+
+_WORDS = {DType.I32, DType.I64}
+
+
+def check(plan: ir.Plan) -> ir.Plan:
+    """``plan`` in which nothing can go wrong unseen.
+
+    What the ranges prove stays as it is. What only the data decides (an index read from memory, a
+    promise of ``expect``, more points than a capacity) is masked and counted by a Check. The rest is
+    refused with the user's line.
+    """
+    proof = _Proof(plan)
+    made = Rewriter(proof.rule).plan(plan)
+    proof.capacities(made)
+    updates = tuple(proof.target(u) for u in made.updates)
+    return replace(made, updates=updates, checks=(*made.checks, *proof.checks.values()))
+
+
+class _Proof:
+    def __init__(self, plan: ir.Plan) -> None:
+        self.plan, self.ranges = plan, Ranges()
+        self.checks: dict[tuple[ir.Axis | None, ir.Expr], ir.Check] = {}
+
+    def rule(self, e: ir.Expr) -> ir.Expr | None:
+        match e:
+            case ir.Load():
+                return self._load(e)
+            case ir.Expect(of, lo, hi):
+                return self._expect(e, of, lo, hi)
+            case ir.Bin(Op.DIV | Op.MOD, _, by):
+                span = self.ranges.of(by)
+                if span.lo <= 0:
+                    raise catalogue.divisor_not_positive(str(span), e.loc)
+            case ir.Bin(Op.SHL | Op.SHR, a, by):
+                span = self.ranges.of(by)
+                if not span.inside(0, 8 * ir.dtype_of(a).bytes - 1):
+                    raise catalogue.shift_out_of_range(str(span), e.loc)
+            case _:
+                pass
+        self._fits(e)
+        return None
+
+    def _fits(self, e: ir.Expr) -> None:
+        dtype = ir.dtype_of(e)
+        if dtype is not DType.I32 or not isinstance(e, ir.Bin | ir.Scan | ir.Reduce | ir.Cast):
+            return
+        of = e.of if isinstance(e, ir.Cast) else e
+        given = _context(of)
+        span = self.ranges.of(of, given)
+        if isinstance(e, ir.Bin) and e.op in (Op.AND, Op.OR, Op.XOR, Op.SHR):
+            return
+        if not span.inside(dtype.lo, dtype.hi):
+            raise catalogue.may_overflow(dtype.value, span.lo, span.hi, e.loc)
+
+    def _count(self, axis: ir.Axis | None, bad: ir.Expr, message: str, loc: ir.Loc) -> None:
+        self.checks.setdefault((axis, bad), ir.Check(axis, bad, message, loc=loc))
+
+    def _expect(self, e: ir.Expect, of: ir.Expr, lo: int, hi: int) -> ir.Expr | None:
+        span = self.ranges.of(of)
+        dtype = ir.dtype_of(of)
+        bad: ir.Expr | None = None
+        kept = of
+        if span.lo < lo:
+            floor = ir.Const(lo, dtype, loc=e.loc)
+            bad = ir.Bin(Op.LT, of, floor, loc=e.loc)
+            kept = ir.Bin(Op.MAX, kept, floor, loc=e.loc)
+        if span.hi > hi:
+            ceiling = ir.Const(hi, dtype, loc=e.loc)
+            above = ir.Bin(Op.LT, ceiling, of, loc=e.loc)
+            bad = above if bad is None else ir.Bin(Op.OR, bad, above, loc=e.loc)
+            kept = ir.Bin(Op.MIN, kept, ceiling, loc=e.loc)
+        if bad is not None:
+            self._count(ir.axis_of(of), bad, f"outside [{lo}, {hi}]", e.loc)
+        return kept
+
+    def _load(self, e: ir.Load) -> ir.Expr | None:
+        given = facts(e.guard) if e.guard is not None else ()
+        inside: ir.Expr | None = None
+        for at, (dim, index) in enumerate(zip(e.source.dims, e.index, strict=True)):
+            bound = self._bound(e.source, at, dim, index, given, e.loc)
+            if bound is not None:
+                inside = bound if inside is None else ir.Bin(Op.AND, inside, bound, loc=e.loc)
+        if inside is None:
+            return None
+        outside: ir.Expr = ir.Not(inside, loc=e.loc)
+        if e.guard is not None:
+            outside = ir.Bin(Op.AND, e.guard, outside, loc=e.loc)
+            inside = ir.Bin(Op.AND, e.guard, inside, loc=e.loc)
+        self._count(ir.axis_of(outside), outside, f"index outside {e.source.name}", e.loc)
+        return replace(e, guard=inside)
+
+    def _bound(
+        self,
+        source: ir.Input,
+        at: int,
+        dim: str | int,
+        index: ir.Expr,
+        given: Facts,
+        loc: ir.Loc,
+    ) -> ir.Expr | None:
+        """The condition that keeps one index inside, or None where it is proved."""
+        size = self.plan.size(dim)
+        span = self.ranges.of(index, given)
+        if span.inside(0, size - 1):
+            return None
+        if span.hi < 0 or span.lo >= size:
+            raise catalogue.never_in_bounds(source.name, at, span.lo, span.hi, size, loc)
+        if not any(isinstance(x, ir.Load) for x in _with_lengths(index)):
+            raise catalogue.out_of_bounds(source.name, at, span.lo, span.hi, size, loc)
+        dtype = ir.dtype_of(index)
+        tests: list[ir.Expr] = []
+        if span.lo < 0:
+            tests.append(ir.Bin(Op.LE, ir.Const(0, dtype, loc=loc), index, loc=loc))
+        if span.hi >= size:
+            tests.append(ir.Bin(Op.LT, index, ir.Const(size, dtype, loc=loc), loc=loc))
+        return tests[0] if len(tests) == 1 else ir.Bin(Op.AND, *tests, loc=loc)
+
+    def capacities(self, plan: ir.Plan) -> None:
+        """A ragged axis whose rows could need more points than its buffers have."""
+        for axis in plan.axes:
+            if not isinstance(axis, ir.Ragged) or not _stored(plan, axis):
+                continue
+            assert axis.capacity is not None
+            if self.ranges.capacity(axis.parent) * self.ranges.bound(axis) > axis.capacity:
+                index = ir.Index(axis, loc=axis.loc)
+                room = ir.Const(axis.capacity, loc=axis.loc)
+                bad = ir.Bin(Op.LE, room, index, loc=axis.loc)
+                self._count(axis, bad, f"more points than the capacity of {axis.name}", axis.loc)
+
+    def target(self, u: ir.Update) -> ir.Update:
+        """``u`` where the element that it updates exists."""
+        given = facts(u.where) if u.where is not None else ()
+        where = u.where
+        for at, (dim, index) in enumerate(zip(u.target.dims, u.index, strict=True)):
+            inside = self._bound(u.target, at, dim, index, given, u.loc)
+            if inside is None:
+                continue
+            outside: ir.Expr = ir.Not(inside, loc=u.loc)
+            if u.where is not None:
+                outside = ir.Bin(Op.AND, u.where, outside, loc=u.loc)
+            self._count(u.axis, outside, f"index outside {u.target.name}", u.loc)
+            where = inside if where is None else ir.Bin(Op.AND, where, inside, loc=u.loc)
+        return replace(u, where=where)
+
+
+def _context(e: ir.Expr) -> tuple[Linear, ...]:
+    """The conditions that every load inside ``e`` shares: outside them its value is not used."""
+    guards = {x.guard for x in ir.walk(e) if isinstance(x, ir.Load) and x.guard is not None}
+    return facts(guards.pop()) if len(guards) == 1 else ()
+
+
+def _with_lengths(e: ir.Expr) -> list[ir.Expr]:
+    """``e``, and what the axes that it stands on are made of: an offset is as long as its row."""
+    out: list[ir.Expr] = []
+    for x in ir.walk(e):
+        out.append(x)
+        for axis in ir.axes_in(x):
+            for a in ir.chain(axis):
+                if isinstance(a, ir.Ragged | ir.Part):
+                    out.extend(ir.walk(a.length))
+    return out
+
+
+def _stored(plan: ir.Plan, axis: ir.Axis) -> bool:
+    return any(o.axis == axis and not o.fences for o in plan.outputs)

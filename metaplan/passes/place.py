@@ -1,0 +1,42 @@
+"""Storage: an index becomes the sum that it is, a row's start plus the place in the row."""
+
+from __future__ import annotations
+
+from metaplan import ir
+from metaplan.ir import Op
+from metaplan.passes.rewrite import Rewriter
+
+
+def place(plan: ir.Plan) -> ir.Plan:
+    """``plan`` without Index."""
+    return Rewriter(_rule).plan(plan)
+
+
+def _rule(e: ir.Expr) -> ir.Expr | None:
+    match e:
+        case ir.Index(axis):
+            return index(axis)
+        # the only point of a row of at most one
+        case ir.Offset(ir.Ragged(most=1)):
+            return ir.Const(0, loc=e.loc)
+        case _:
+            return None
+
+
+def index(axis: ir.Axis) -> ir.Expr:
+    """Where the values of a point of ``axis`` are stored."""
+    offset: ir.Expr = ir.Offset(axis, loc=axis.loc)
+    match axis:
+        case ir.Root() | ir.Dense(_, None):
+            return offset
+        case ir.Dense(_, above, width):
+            assert above is not None and isinstance(width, int)
+            row = ir.Bin(Op.MUL, index(above), ir.Const(width, loc=axis.loc), loc=axis.loc)
+            return ir.Bin(Op.ADD, row, offset, loc=axis.loc)
+        case ir.Ragged(_, above, length, most):
+            start = ir.Scan(length, above, loc=axis.loc)
+            return start if most == 1 else ir.Bin(Op.ADD, start, offset, loc=axis.loc)
+        case ir.Part(_, whole, before):
+            start = ir.Scan(whole.length, whole.parent, loc=axis.loc)
+            first = ir.Bin(Op.ADD, start, before, loc=axis.loc)
+            return ir.Bin(Op.ADD, first, offset, loc=axis.loc)

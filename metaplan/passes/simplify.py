@@ -1,0 +1,122 @@
+"""Fold constants and drop what changes nothing. Every rule holds for all integers, or says its guard."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metaplan import ir
+from metaplan.interp import apply
+from metaplan.ir import Const, DType, Op
+from metaplan.passes.lazy import conjuncts
+from metaplan.passes.rewrite import Rewriter
+from metaplan.ranges import Ranges
+
+
+def simplify(plan: ir.Plan) -> ir.Plan:
+    return Rewriter(Simplify(Ranges()).rule).plan(plan)
+
+
+class Simplify:
+    """The rules; ``ranges`` decides those that need a bound."""
+
+    def __init__(self, ranges: Ranges) -> None:
+        self.ranges = ranges
+
+    def rule(self, e: ir.Expr) -> ir.Expr | None:
+        match e:
+            case ir.Bin(op, Const() as a, Const() as b):
+                return self._fold(e, op, a, b)
+            case ir.Bin():
+                return self._bin(e)
+            # where(true, a, b) => a
+            case ir.Where(Const(value), then, other):
+                return then if value else other
+            # where(c, a, a) => a
+            case ir.Where(_, then, other) if then == other:
+                return then
+            # ~~x => x
+            case ir.Not(ir.Not(of)):
+                return of
+            # cast of the dtype it has => x
+            case ir.Cast(of, dtype) if ir.dtype_of(of) is dtype:
+                return of
+            case ir.Cast(Const(value), dtype):
+                return Const(int(np.asarray(value).astype(dtype.value)), dtype, loc=e.loc)
+            # a[i] if true => a[i]
+            case ir.Load(source, index, Const(value)) if value:
+                return ir.Load(source, index, loc=e.loc)
+            # sum over a ragged row of a constant => constant * length
+            case ir.Reduce(ir.Monoid.SUM, Const(1, DType.I32), ir.Ragged(_, above, n), to) if (
+                above == to
+            ):
+                return n
+            case _:
+                return None
+
+    def _fold(self, e: ir.Bin, op: Op, a: Const, b: Const) -> ir.Expr | None:
+        if op in (Op.DIV, Op.MOD) and b.value <= 0:
+            return None
+        word = np.asarray(a.value, a.dtype.value), np.asarray(b.value, b.dtype.value)
+        return Const(int(apply(op, *word)), ir.dtype_of(e), loc=e.loc)
+
+    def _bin(self, e: ir.Bin) -> ir.Expr | None:
+        match e:
+            # x + 0 => x, x - 0 => x, 0 + x => x
+            case ir.Bin(Op.ADD | Op.SUB, x, Const(0)) | ir.Bin(Op.ADD, Const(0), x):
+                return x
+            # (x + a) + b => x + (a + b), also with -
+            case ir.Bin(Op.ADD | Op.SUB as outer, ir.Bin(Op.ADD | Op.SUB as op, x, Const(a)), Const(b)):
+                shift = (a if op is Op.ADD else -a) + (b if outer is Op.ADD else -b)
+                sign = Op.ADD if shift >= 0 else Op.SUB
+                return ir.Bin(sign, x, Const(abs(shift), ir.dtype_of(x), loc=e.loc), loc=e.loc)
+            # x * 1 => x, x // 1 => x
+            case ir.Bin(Op.MUL | Op.DIV, x, Const(1)) | ir.Bin(Op.MUL, Const(1), x):
+                return x
+            # x * 0 => 0, x % 1 => 0
+            case ir.Bin(Op.MUL, _, Const(0)) | ir.Bin(Op.MUL, Const(0), _) | ir.Bin(
+                Op.MOD, _, Const(1)
+            ):
+                return Const(0, ir.dtype_of(e), loc=e.loc)
+            # x & x => x, x | x => x, min(x, x) => x
+            case ir.Bin(Op.AND | Op.OR | Op.MIN | Op.MAX, x, y) if x == y:
+                return x
+            # true & x => x
+            case ir.Bin(Op.AND, Const(1, DType.BOOL), x) | ir.Bin(
+                Op.AND, x, Const(1, DType.BOOL)
+            ):
+                return x
+            # a & (a & b) => a & b
+            case ir.Bin(Op.AND, x, y) if x in conjuncts(y) and ir.dtype_of(x) is DType.BOOL:
+                return y
+            case ir.Bin(Op.AND, x, y) if y in conjuncts(x) and ir.dtype_of(x) is DType.BOOL:
+                return x
+            # x - x => 0
+            case ir.Bin(Op.SUB, x, y) if x == y:
+                return Const(0, ir.dtype_of(e), loc=e.loc)
+            case ir.Bin(Op.MIN | Op.MAX | Op.MOD | Op.LT | Op.LE, x, y):
+                return self._bounded(e, x, y)
+            case _:
+                return None
+
+    def _bounded(self, e: ir.Bin, x: ir.Expr, y: ir.Expr) -> ir.Expr | None:
+        a, b = self.ranges.of(x), self.ranges.of(y)
+        match e.op:
+            # min(x, y) => x   for x <= y everywhere, max alike
+            case Op.MIN if a.hi <= b.lo:
+                return x
+            case Op.MIN if b.hi <= a.lo:
+                return y
+            case Op.MAX if a.lo >= b.hi:
+                return x
+            case Op.MAX if b.lo >= a.hi:
+                return y
+            # x % y => x   for 0 <= x < y
+            case Op.MOD if a.lo >= 0 and a.hi < b.lo:
+                return x
+            # x < y => true or false, where the ranges decide
+            case Op.LT if a.hi < b.lo or a.lo >= b.hi:
+                return Const(int(a.hi < b.lo), DType.BOOL, loc=e.loc)
+            case Op.LE if a.hi <= b.lo or a.lo > b.hi:
+                return Const(int(a.hi <= b.lo), DType.BOOL, loc=e.loc)
+            case _:
+                return None

@@ -1,0 +1,143 @@
+"""A program: what the kernels of a plan do, line by line. Everything is decided here; codegen only prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    """``name = value``; ``note`` is the user's line that it comes from."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """``value`` to ``pointer``, where ``mask`` holds (everywhere without one)."""
+
+    pointer: str
+    value: str
+    mask: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One more in the flag ``pointer`` for every lane where ``mask`` holds."""
+
+    pointer: str
+    mask: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """Every read of this program happens before every write that follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A line for the reader."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """``for name in range(start, stop, step)``."""
+
+    name: str
+    start: str
+    stop: str
+    step: str
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    cond: str
+    body: tuple[Stmt, ...]
+
+
+Stmt: TypeAlias = Let | Store | Count | Barrier | Remark | Loop | If
+
+
+class Role(Enum):
+    """What an argument of a kernel is."""
+
+    INPUT = "input"
+    LIVE = "live"
+    STRIDE = "stride"
+    OUTPUT = "output"
+    FLAGS = "flags"
+    WORKSPACE = "workspace"
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """An argument: a pointer to elements of ``dtype``, or a plain integer for a stride."""
+
+    name: str
+    role: Role
+    of: str
+    dtype: str
+    note: str
+    dim: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One kind of work: ``programs`` programs of a kernel that run the same lines."""
+
+    name: str
+    title: str
+    params: tuple[str, ...]
+    programs: int
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One launch: its regions take consecutive ranges of program ids."""
+
+    name: str
+    params: tuple[Param, ...]
+    regions: tuple[Region, ...]
+    num_warps: int
+
+    @property
+    def grid(self) -> int:
+        return sum(r.programs for r in self.regions)
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A buffer that ``compile`` allocates: an output, the flags or a workspace between launches."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    tail: str
+
+    @property
+    def bytes(self) -> int:
+        cells = 1
+        for n in self.shape:
+            cells *= n
+        return cells * {"bool": 1, "uint8": 1, "int32": 4, "int64": 8}[self.dtype]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The launches of a plan, in order, and what they need."""
+
+    name: str
+    kernels: tuple[Kernel, ...]
+    buffers: tuple[Buffer, ...]
+    flags: tuple[str, ...]
+    reasons: tuple[tuple[str, str], ...]
