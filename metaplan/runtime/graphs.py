@@ -19,13 +19,14 @@ from metaplan.runtime.driver import Copy, Driver, KernelNode
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A loaded kernel with what one launch of it takes."""
+    """A loaded kernel with what one launch of it takes; ``kept`` owns the module and the tensors."""
 
     function: int
     grid: int
     threads: int
     shared: int
     packed: Packed
+    kept: object
 
     def node(self) -> KernelNode:
         return KernelNode(

@@ -54,6 +54,8 @@ def watch(found: list[Finding]) -> Iterator[None]:
             place = f"{Path(one.filename).name}:{one.lineno}"
             if not any(place == finding.where for finding in found):
                 found.append(Finding("wait", "a synchronizing torch operation", place))
+        elif "Synchronization debug mode" not in str(one.message):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     for name, count in _driver_calls().items():
         if made := count - before.get(name, 0):
             found.append(Finding("allocation", name, count=made))

@@ -235,6 +235,7 @@ def _loaded(launches: tuple[Launch, ...], device: Any, ring: Ring | None) -> tup
                     threads=kernel.threads,
                     shared=binary.metadata.shared,
                     packed=Packed(words),
+                    kept=one,
                 )
             )
     return tuple(found)
