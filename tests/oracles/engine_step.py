@@ -150,11 +150,3 @@ def _local_length(plan: EngineStep, seq: Array) -> Array:
     share = plan.cp_interleave * plan.cp_size
     rest = np.clip(seq % share - plan.cp_rank * plan.cp_interleave, 0, plan.cp_interleave)
     return seq // share * plan.cp_interleave + rest
-
-
-def outputs(plan: EngineStep) -> tuple[str, ...]:
-    """Names of the outputs, in the order of the plan."""
-    names = ["query_start_loc", "cu_num_logits", "seq_lens", "positions", "input_ids", "logits_indices", "expanded_idx_mapping", "expanded_local_pos", "is_padding"]
-    for g in range(len(plan.groups)):
-        names += [f"input_block_table_{g}", f"slot_mapping_{g}"]
-    return (*names, "dcp_local_seq_lens") if plan.cp_size > 1 else tuple(names)
