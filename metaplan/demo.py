@@ -1,20 +1,43 @@
-"""What ``metaplan demo`` shows after the replay: one small step, from a real run of the plan."""
+"""What ``metaplan demo`` runs: generated traffic through the plans, then one small step to draw."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from metaplan.picture import Snapshot, draw
 from metaplan.plans.paged_decode import paged_decode
+from metaplan.replay import CONVERSATION, Settings, generate
+from metaplan.replay.run import Ran, Replay
+from metaplan.replay.sides import Side
 
+NAME = "generated conversation traffic"
+STEPS = 400
+REQUESTS = 400
+SETTINGS = Settings(max_requests=32, max_tokens=1024)
 PAGE, WINDOW = 4, 6
 # Four requests: drafts accepted and rejected, a page just begun, a window longer than the context.
 NUM_TOKENS = (10, 6, 15, 3)
 NUM_REJECTED = (1, 0, 2, 0)
 QUERY_LEN = (3, 1, 4, 2)
 BLOCK_TABLE = ((5, 2, 8, 0), (0, 7, 0, 0), (3, 9, 1, 6), (10, 0, 0, 0))
+
+
+def introduction(steps: int, device: str) -> str:
+    """What is about to happen, in a person's words."""
+    how = "kernels on the GPU" if device == "cuda" else "the plans themselves in NumPy (no GPU)"
+    return (
+        f"{steps} decode steps of {NAME}: {CONVERSATION.requests_per_second} requests a second,\n"
+        f"up to {SETTINGS.max_requests} at once, {SETTINGS.drafts} draft token each, pages reused.\n"
+        f"Each step fills the buffers of four plans ({how}) and compares them with the oracle."
+    )
+
+
+def running(where: Side) -> Iterator[Ran]:
+    """The demo's steps, one after the other."""
+    return Replay(SETTINGS, where).run(generate(CONVERSATION, REQUESTS, seed=0))
 
 
 def picture(path: Path) -> Path:

@@ -13,7 +13,6 @@ from types import ModuleType
 from metaplan.errors import MetaplanError
 from metaplan.lang import Plan
 from metaplan.plans import Shipped, shipped
-from metaplan.target import TARGETS, Target
 
 
 class UnknownName(MetaplanError):
@@ -37,13 +36,6 @@ def find(text: str, sizes: Iterable[str] = ()) -> Shipped:
             hint=f"write one of {', '.join(known)}, or path/file.py:name, or module:name",
         )
     return Shipped(name, _attribute(_module(where), where, name), given)
-
-
-def target(text: str) -> Target:
-    """The target called ``text``, such as cuda:90."""
-    if text not in TARGETS:
-        raise UnknownName(f"no target is called {text}", hint=f"write one of {', '.join(TARGETS)}")
-    return TARGETS[text]
 
 
 def _size(text: str) -> tuple[str, int]:

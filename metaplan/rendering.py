@@ -9,6 +9,7 @@ from pathlib import Path
 from metaplan import assets, cache, compiler, export, reference
 from metaplan.errors import MetaplanError
 from metaplan.plans import shipped
+from metaplan.target import target as named
 
 TARGET = "cuda:90"
 
@@ -25,9 +26,7 @@ def names() -> tuple[str, ...]:
 def render(plan: str, sizes: Iterable[str] = (), target: str = TARGET) -> str:
     """A file's text: kernel, launcher and the shape and tail of every argument."""
     chosen = reference.find(plan, sizes)
-    return export.self_contained(
-        compiler.build(chosen.plan, chosen.sizes, reference.target(target))
-    )
+    return export.self_contained(compiler.build(chosen.plan, chosen.sizes, named(target)))
 
 
 def write(path: Path, text: str) -> None:

@@ -28,6 +28,10 @@ Sizes = Annotated[
 TargetName = Annotated[
     str, typer.Option("--target", help=f"What to compile for: {', '.join(TARGETS)}.")
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cuda or cpu; cuda where there is a GPU if not given.", metavar="DEVICE"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 DEFAULT_TARGET = "cuda:90"

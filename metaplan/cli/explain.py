@@ -8,6 +8,7 @@ import typer
 
 from metaplan import compiler, reference
 from metaplan.cli.arguments import DEFAULT_TARGET, Json, PlanName, Sizes, TargetName
+from metaplan.target import target as named
 
 
 def explain(
@@ -18,5 +19,5 @@ def explain(
 ) -> None:
     """Print launches, grid, tile and the bytes of each buffer, each with its reason."""
     chosen = reference.find(plan, size or ())
-    built = compiler.build(chosen.plan, chosen.sizes, reference.target(target))
+    built = compiler.build(chosen.plan, chosen.sizes, named(target))
     typer.echo(text.dumps(built.explain_json(), indent=2) if json else built.explain())

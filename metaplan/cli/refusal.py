@@ -8,8 +8,10 @@ import typer
 from typer.core import TyperGroup
 
 from metaplan.errors import MetaplanError
+from metaplan.replay.trace import TraceError
 
 REFUSED = 2
+REFUSALS = (MetaplanError, TraceError)
 
 
 class Commands(TyperGroup):
@@ -23,6 +25,6 @@ class Commands(TyperGroup):
         """Runs the chosen command."""
         try:
             return super().invoke(ctx)
-        except MetaplanError as error:
+        except REFUSALS as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(REFUSED) from None

@@ -9,6 +9,7 @@ import typer
 
 from metaplan import compiler, reference
 from metaplan.cli.arguments import DEFAULT_TARGET, PlanName, Sizes, TargetName
+from metaplan.target import target as named
 
 
 class Stage(StrEnum):
@@ -31,7 +32,7 @@ def show(
     if stage is Stage.plan:
         typer.echo(chosen.plan.text())
         return
-    built = compiler.build(chosen.plan, chosen.sizes, reference.target(target))
+    built = compiler.build(chosen.plan, chosen.sizes, named(target))
     match stage:
         case Stage.program:
             typer.echo(built.program_text)
