@@ -69,18 +69,22 @@ def engine_step_kernel(
 
     if pid < row_programs:
         r = pid
+        inside = (
+            r < requests
+        )  # rows beyond the live ones are read too, so that nothing waits for ``live``
+        state = tl.load(idx_mapping + r, mask=inside, other=-1)
+        query = tl.load(num_scheduled + r, mask=inside, other=0)
+        drafts = tl.load(num_draft + r, mask=inside, other=0)
         alive = r < live
-        state = tl.load(idx_mapping + r, mask=alive, other=-1)
-        query = tl.load(num_scheduled + r, mask=alive, other=0)
-        drafts = tl.load(num_draft + r, mask=alive, other=0)
-        real = state >= 0
+        query = tl.where(alive, query, 0)
+        real = alive & (state >= 0)
         computed = tl.load(num_computed_tokens + state, mask=real, other=0)
         prefill = tl.load(prefill_len + state, mask=real, other=0)
         sampled = tl.load(last_sampled_tokens + state, mask=real, other=0).to(tl.int32)
         i = tl.arange(0, REQ2)
-        before = (i < r) & (i < live)
-        scheduled = tl.load(num_scheduled + i, mask=before, other=0)
-        rows = tl.load(num_draft + i, mask=before, other=-1) + 1
+        scheduled = tl.load(num_scheduled + i, mask=i < r, other=0)
+        rows = tl.load(num_draft + i, mask=i < r, other=-1) + 1
+        scheduled, rows = tl.where(i < live, scheduled, 0), tl.where(i < live, rows, 0)
         token_start = tl.sum(scheduled)
         logit_start = tl.sum(rows)
         tl.store(query_start_loc + r, token_start)
@@ -128,22 +132,21 @@ def engine_step_kernel(
                 tl.store(input_ids + t, ids, mask=here & (prompt | is_sampled | is_draft))
                 tl.store(positions + t, pos.to(tl.int64), mask=here)
                 for g in tl.static_range(GROUPS):
-                    PAGE: tl.constexpr = PAGES[g]
                     mine = here & real
-                    offset = pos % (PAGE * CP_SIZE)
+                    offset = pos % (PAGES[g] * CP_SIZE)
                     if CP_SIZE > 1:
                         mine = mine & (offset // CP_INTERLEAVE % CP_SIZE == CP_RANK)
                         offset = offset // CYCLE * CP_INTERLEAVE + offset % CP_INTERLEAVE
-                    entry = block_tables[g] + state * columns[g] + pos // (PAGE * CP_SIZE)
+                    entry = block_tables[g] + state * columns[g] + pos // (PAGES[g] * CP_SIZE)
                     block = tl.load(entry, mask=mine, other=0).to(tl.int64)
-                    slot = tl.where(mine, block * PAGE + offset, -1)
+                    slot = tl.where(mine, block * PAGES[g] + offset, -1)
                     tl.store(slot_mappings[g] + t, slot, mask=here)
     elif pid < row_programs + table_programs:
         part = (pid - row_programs) % SPLIT
         r = (pid - row_programs) // SPLIT % requests
         group = (pid - row_programs) // SPLIT // requests
+        state = tl.load(idx_mapping + r)
         if r < live:
-            state = tl.load(idx_mapping + r)
             if state >= 0:
                 computed = tl.load(num_computed_tokens + state)
                 for g in tl.static_range(GROUPS):
@@ -168,7 +171,8 @@ def engine_step_kernel(
     else:
         t = (pid - row_programs - table_programs) * TAIL + tl.arange(0, TAIL)
         i = tl.arange(0, REQ2)
-        total = tl.sum(tl.load(num_scheduled + i, mask=i < live, other=0))
+        scheduled = tl.load(num_scheduled + i, mask=i < requests, other=0)
+        total = tl.sum(tl.where(i < live, scheduled, 0))
         behind = t >= total
         padded = tl.maximum(tl.load(padded_tokens), total)
         tl.store(is_padding + t, behind, mask=(t < padded) & (t < tokens))

@@ -66,20 +66,28 @@ def paged_decode_kernel(
 
     if pid < row_programs:
         first_row = pid * ROWS
-        before = (i < first_row) & (i < live)
+        before = (
+            i < first_row
+        )  # rows beyond the live ones are read too, so that nothing waits for ``live``
         lens = tl.load(query_len + i, mask=before, other=0)
         seqs = tl.load(num_tokens + i, mask=before, other=0)
         seqs -= tl.load(num_rejected + i, mask=before, other=0)
+        lens, seqs = tl.where(i < live, lens, 0), tl.where(i < live, seqs, 0)
         token_start = tl.sum(lens)
         page_start = tl.sum((seqs + PAGE - 1) // PAGE)
         window_start = tl.sum(window_sum(seqs - lens, lens, W))
         for k in tl.static_range(ROWS):
             r = first_row + k
+            inside_buffer = r < requests
+            q = tl.load(query_len + r, mask=inside_buffer, other=0)
+            seq = tl.load(num_tokens + r, mask=inside_buffer, other=0)
+            seq -= tl.load(num_rejected + r, mask=inside_buffer, other=0)
             alive = r < live
-            q = tl.load(query_len + r, mask=alive, other=0)
-            seq = tl.load(num_tokens + r, mask=alive, other=0)
-            seq -= tl.load(num_rejected + r, mask=alive, other=0)
-            table = block_table + tl.load(table_row + r, mask=alive, other=0).to(tl.int64) * columns
+            q, seq = tl.where(alive, q, 0), tl.where(alive, seq, 0)
+            table = (
+                block_table
+                + tl.load(table_row + r, mask=inside_buffer, other=0).to(tl.int64) * columns
+            )
             tl.store(cu_seqlens_q + r, token_start, mask=r <= requests)
             tl.store(kv_page_indptr + r, page_start, mask=r <= requests)
             tl.store(seq_lens + r, seq, mask=r < requests)
@@ -158,11 +166,15 @@ def paged_decode(
     window: int = 128,
     ring: int = 136,
     most: int = 8,
+    rows: int | None = None,
 ) -> None:
-    """Fill every output of ``metaplan.plans.paged_decode`` in one launch; sizes come from the buffers."""
+    """Fill every output of ``metaplan.plans.paged_decode`` in one launch; sizes come from the buffers.
+
+    ``most`` is the longest query; ``rows`` the requests of a program, by default 1, and 4 beyond 1024 requests.
+    """
     requests, tokens = out["seq_lens"].shape[0], out["positions"].shape[0]
     columns = inputs["block_table"].shape[1]
-    rows = 1 if requests <= 1024 else 4
+    rows = rows or (1 if requests <= 1024 else 4)
     tile = min(1024, triton.next_power_of_2(columns))
     split = max(1, min(triton.cdiv(columns, tile), 2048 // requests))
     tail = 16

@@ -29,10 +29,11 @@ def counts(ctx, lens, Q: tl.constexpr, W: tl.constexpr, TOPK: tl.constexpr):
 
 
 @triton.jit
-def ring_row(slot, at, ring: tl.constexpr):
-    """Pool row of position ``at``; ``ring`` is (size, slot rows, start, stride, run)."""
-    place = at % ring[0]
-    return slot * ring[1] + ring[2] + place // ring[3] * ring[4] + place % ring[3]
+def ring_row(slot, at, RINGS: tl.constexpr, C: tl.constexpr):
+    """Pool row of position ``at`` for class ``C``; a ring is (size, slot rows, start, stride, run)."""
+    place = at % RINGS[C][0]
+    run = place // RINGS[C][3]
+    return slot * RINGS[C][1] + RINGS[C][2] + run * RINGS[C][4] + place % RINGS[C][3]
 
 
 @triton.jit
@@ -83,6 +84,8 @@ def v4_decode_kernel(
     pid = tl.program_id(0)
     window_programs = requests + 1
     live = tl.load(req)
+    FAR: tl.constexpr = BLOCK // 128  # 128:1 entries of a page
+    NEAR: tl.constexpr = BLOCK // 4
     if pid < window_programs + 3 * requests:
         if pid < window_programs:
             section = 0
@@ -92,15 +95,19 @@ def v4_decode_kernel(
             r = (pid - window_programs) % requests
         alive = r < live
         i = tl.arange(0, REQ2)
-        before = (i < r) & (i < live)
+        before = i < r  # dead rows are read too, so that nothing waits for ``live``
         lens = tl.load(query_len + i, mask=before, other=0)
         ctxs = tl.load(ctx_sched + i, mask=before, other=0) - tl.load(
             num_rejected + i, mask=before, other=0
         )
-        q = tl.load(query_len + r, mask=alive, other=0)
-        ctx = tl.load(ctx_sched + r, mask=alive, other=0) - tl.load(
-            num_rejected + r, mask=alive, other=0
-        )
+        lens, ctxs = tl.where(i < live, lens, 0), tl.where(i < live, ctxs, 0)
+        in_buffer = r < requests
+        q = tl.load(query_len + r, mask=in_buffer, other=0)
+        ctx = tl.load(ctx_sched + r, mask=in_buffer, other=0)
+        ctx -= tl.load(num_rejected + r, mask=in_buffer, other=0)
+        blocks = tl.load(num_blocks + r, mask=in_buffer, other=0)
+        slot = SLOTS - 1 - tl.load(group + r, mask=in_buffer, other=0)
+        fork = tl.load(fork_src + r, mask=in_buffer, other=0)
         token_start = tl.sum(lens)
         window, chosen, far = counts(ctxs, lens, Q, W, TOPK)
         j = tl.arange(0, Q2)
@@ -111,9 +118,7 @@ def v4_decode_kernel(
         seen = (pos + 1) // 4
         k4 = tl.where(here, tl.minimum(seen, TOPK), 0)
         n128 = tl.where(here, ctx // 128, 0)
-        own = (
-            tl.arange(0, Q2)[:, None] > tl.arange(0, Q2)[None, :]
-        )  # tokens of this request before this one
+        own = j[:, None] > j[None, :]  # the tokens of this request before this one
         n_before = tl.sum(tl.where(own, n[None, :], 0), 1)
         if section == 0:
             swa = tl.sum(window) + n_before
@@ -123,8 +128,6 @@ def v4_decode_kernel(
             tl.store(cu_seqlens_q + r, token_start)
             tl.store(n_committed_csa_per_seq + r, tl.where(alive, ctx // 4, TOPK), mask=r < graph)
             if alive:
-                slot = SLOTS - 1 - tl.load(group + r)
-                fork = tl.load(fork_src + r)
                 tl.store(context_lens + r, ctx)
                 tl.store(n_committed_hca_per_seq + r, ctx // 128)
                 tl.store(state_slot_out + r, slot)
@@ -142,35 +145,33 @@ def v4_decode_kernel(
                 if RINGS[0] is not None:
                     tl.store(
                         kv_indices[0] + swa[:, None] + lane,
-                        ring_row(slot, at, RINGS[0]),
+                        ring_row(slot, at, RINGS, 0),
                         mask=inside,
                     )
-                    tl.store(swa_dest[0] + t, ring_row(slot, pos, RINGS[0]), mask=here)
+                    tl.store(swa_dest[0] + t, ring_row(slot, pos, RINGS, 0), mask=here)
                 if RINGS[1] is not None:
                     tl.store(
                         kv_indices[1] + (csa + k4)[:, None] + lane,
-                        ring_row(slot, at, RINGS[1]),
+                        ring_row(slot, at, RINGS, 1),
                         mask=inside,
                     )
-                    tl.store(swa_dest[1] + t, ring_row(slot, pos, RINGS[1]), mask=here)
+                    tl.store(swa_dest[1] + t, ring_row(slot, pos, RINGS, 1), mask=here)
                 if RINGS[2] is not None:
                     tl.store(
                         kv_indices[2] + (hca + n128)[:, None] + lane,
-                        ring_row(slot, at, RINGS[2]),
+                        ring_row(slot, at, RINGS, 2),
                         mask=inside,
                     )
-                    tl.store(swa_dest[2] + t, ring_row(slot, pos, RINGS[2]), mask=here)
+                    tl.store(swa_dest[2] + t, ring_row(slot, pos, RINGS, 2), mask=here)
         elif section == 1:
             if alive:
                 hca = tl.sum(window + far) + n_before + tl.sum(tl.where(own, n128[None, :], 0), 1)
-                blocks = tl.load(num_blocks + r)
-                per_block: tl.constexpr = BLOCK // 128
                 for first in range(0, ctx // 128, CHUNK):
                     e = first + tl.arange(0, CHUNK)
                     has = e < ctx // 128
-                    source = block_table + r * columns + e // per_block
-                    block = tl.load(source, mask=has & (e // per_block < blocks), other=0)
-                    value = (block * ENVELOPE + e % per_block)[None, :]
+                    source = block_table + r * columns + e // FAR
+                    block = tl.load(source, mask=has & (e // FAR < blocks), other=0)
+                    value = (block * ENVELOPE + e % FAR)[None, :]
                     target = kv_indices[2] + hca[:, None] + e[None, :]
                     tl.store(
                         target,
@@ -180,23 +181,20 @@ def v4_decode_kernel(
         elif section == 2:
             if alive and HAS_TOPK:
                 csa = tl.sum(window + chosen) + n_before + tl.sum(tl.where(own, k4[None, :], 0), 1)
-                blocks = tl.load(num_blocks + r)
-                per_block: tl.constexpr = BLOCK // 4
                 for first in range(0, tl.max(k4), CHUNK):
                     e = first + tl.arange(0, CHUNK)[None, :]
                     has = here[:, None] & (e < k4[:, None])
                     entry = tl.load(topk_local + t[:, None] * TOPK + e, mask=has, other=0)
-                    column = tl.minimum(tl.maximum(entry // per_block, 0), columns - 1)
+                    column = tl.minimum(tl.maximum(entry // NEAR, 0), columns - 1)
                     source = block_table + r * columns + column
                     block = tl.load(source, mask=has & (column < blocks), other=0)
                     tl.store(
                         kv_indices[1] + csa[:, None] + e,
-                        block * ENVELOPE + entry % per_block,
+                        block * ENVELOPE + entry % NEAR,
                         mask=has,
                     )
         else:
             if alive:
-                blocks = tl.load(num_blocks + r)
                 for first in range(0, columns, COLUMNS2):
                     c = first + tl.arange(0, COLUMNS2)
                     inside = c < columns
@@ -206,30 +204,30 @@ def v4_decode_kernel(
                     value = tl.broadcast_to(block[None, :], (Q2, COLUMNS2))
                     tl.store(target, value, mask=here[:, None] & inside[None, :])
     else:
-        t = (pid - window_programs - 3 * requests) * TAIL + tl.arange(0, TAIL)
-        i = tl.arange(0, REQ2)
-        alive = i < live
-        lens = tl.load(query_len + i, mask=alive, other=0)
+        token = (pid - window_programs - 3 * requests) * TAIL + tl.arange(0, TAIL)
+        rows = tl.arange(0, REQ2)
+        owned = rows < live
+        lens = tl.load(query_len + rows, mask=owned, other=0)
         total = tl.sum(lens)
-        if tl.max(t) >= total:
-            ctxs = tl.load(ctx_sched + i, mask=alive, other=0) - tl.load(
-                num_rejected + i, mask=alive, other=0
+        if tl.max(token) >= total:
+            ctxs = tl.load(ctx_sched + rows, mask=owned, other=0) - tl.load(
+                num_rejected + rows, mask=owned, other=0
             )
             window, chosen, far = counts(ctxs, lens, Q, W, TOPK)
             padded = tl.load(graph_requests) * Q
-            none = tl.zeros_like(t)
-            fence = (t >= total) & (t <= tokens)
-            tl.store(kv_indptr[0] + t, none + tl.sum(window), mask=fence)
-            tl.store(kv_indptr[1] + t, none + tl.sum(window + chosen), mask=fence)
-            tl.store(kv_indptr[2] + t, none + tl.sum(window + far), mask=fence)
-            tl.store(qo_indptr + t, none + total, mask=fence & (t <= padded))
-            behind = (t >= total) & (t < padded) & (t < tokens)
-            tl.store(positions + t, none.to(tl.int64), mask=behind)
-            tl.store(batch_id_per_token + t, none - 1, mask=behind)
-            tl.store(n_committed_per_token + t, none, mask=behind)
+            none = tl.zeros_like(token)
+            fence = (token >= total) & (token <= tokens)
+            tl.store(kv_indptr[0] + token, none + tl.sum(window), mask=fence)
+            tl.store(kv_indptr[1] + token, none + tl.sum(window + chosen), mask=fence)
+            tl.store(kv_indptr[2] + token, none + tl.sum(window + far), mask=fence)
+            tl.store(qo_indptr + token, none + total, mask=fence & (token <= padded))
+            behind = (token >= total) & (token < padded) & (token < tokens)
+            tl.store(positions + token, none.to(tl.int64), mask=behind)
+            tl.store(batch_id_per_token + token, none - 1, mask=behind)
+            tl.store(n_committed_per_token + token, none, mask=behind)
             for first in range(0, columns, COLUMNS2):
                 c = first + tl.arange(0, COLUMNS2)[None, :]
-                target = block_tables_per_token + t[:, None] * columns + c
+                target = block_tables_per_token + token[:, None] * columns + c
                 tl.store(
                     target,
                     tl.zeros((TAIL, COLUMNS2), tl.int32),

@@ -16,7 +16,10 @@ Arrays = dict[str, np.ndarray]
 
 
 class Stager:
-    """Pinned twins of the output buffers; ``copy`` sends the rows that a step wrote, one transfer a field."""
+    """Pinned twins of the output buffers; ``copy`` sends the rows that a step wrote, one transfer a field.
+
+    One twin only: an engine has to wait, or keep several, before it writes one again. That cost is left out here.
+    """
 
     def __init__(self, out: Mapping[str, torch.Tensor]) -> None:
         self.out = out
