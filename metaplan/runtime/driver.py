@@ -14,6 +14,8 @@ from metaplan.errors import MetaplanError
 WRONG_CONTEXT = (201, 400, 709)
 """Errors of a thread in which another context, or none, is current."""
 NOT_READY = 600
+CAPTURING = range(900, 908)
+"""Errors of calls that a capture of the stream does not allow."""
 
 
 class LaunchConfig(Structure):

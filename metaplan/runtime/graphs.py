@@ -1,74 +1,36 @@
 """A sequence of launches as a driver graph: one call replays the copy of a slot and every kernel.
 
-Each staging slot has an executable graph of its own, because the slot's address is part of the
-copy node. An argument that changes is written into the nodes of an executable graph right before
+Each staging slot has an executable graph of its own, because the slot's address is part of it. An argument that changes is written into the nodes of an executable graph right before
 its next replay; nothing is recorded or allocated again.
 """
 
 from __future__ import annotations
 
-import ctypes
 import weakref
 from collections.abc import Sequence
 from ctypes import byref, c_size_t, c_uint, c_ulonglong, c_void_p
-from dataclasses import dataclass
 
-from metaplan.runtime.arguments import Packed
 from metaplan.runtime.driver import Copy, Driver, KernelNode
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A loaded kernel with what one launch of it takes; ``kept`` owns the module and the tensors."""
-
-    function: int
-    grid: int
-    threads: int
-    shared: int
-    packed: Packed
-    kept: object
-
-    def node(self) -> KernelNode:
-        return KernelNode(
-            function=self.function,
-            grid_x=self.grid,
-            grid_y=1,
-            grid_z=1,
-            block_x=self.threads,
-            block_y=1,
-            block_z=1,
-            shared=self.shared,
-            parameters=ctypes.addressof(self.packed.pointers),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """One copy of ``count`` bytes to the device address ``target``, from a slot's own address."""
-
-    target: int
-    sources: tuple[int, ...]
-    count: int
+from metaplan.runtime.entry import Entry
 
 
 class Replay:
-    """Executable graphs of the same entries, one per source of the transfer (one where there is none)."""
+    """Executable graphs of the same entries, one for each front (one where there is none).
+
+    A front is what goes before the kernels in one slot's graph: its copy, or a kernel that fetches.
+    """
 
     def __init__(
         self,
         driver: Driver,
         context: c_void_p,
         entries: Sequence[Entry],
-        transfer: Transfer | None = None,
+        fronts: Sequence[Copy | Entry] = (),
     ) -> None:
         self.driver = driver
-        self.entries = tuple(entries)
+        self.entries, self.fronts = tuple(entries), tuple(fronts)
         self.parameters = tuple(entry.node() for entry in self.entries)
-        sources = (None,) if transfer is None else transfer.sources
-        built = [
-            self._build(context, None if transfer is None else (transfer, source))
-            for source in sources
-        ]
+        built = [self._build(context, front) for front in self.fronts or (None,)]
         self.graphs = tuple(graph for graph, _, _ in built)
         self.nodes = tuple(nodes for _, nodes, _ in built)
         self.ready = tuple(ready for _, _, ready in built)
@@ -88,28 +50,31 @@ class Replay:
         self.versions[slot] = self.version
 
     def _build(
-        self, context: c_void_p, copy: tuple[Transfer, int | None] | None
+        self, context: c_void_p, front: Copy | Entry | None
     ) -> tuple[c_void_p, tuple[c_void_p, ...], c_void_p]:
         call, graph, last = self.driver.call, c_void_p(), None
         call("cuGraphCreate", byref(graph), c_uint(0))
-        if copy is not None:
-            transfer, source = copy
-            node = c_void_p()
-            told = Copy.to_device(transfer.target, source or 0, transfer.count)
-            call(
-                "cuGraphAddMemcpyNode", byref(node), graph, None, c_size_t(0), byref(told), context
-            )
-            last = node
+        match front:
+            case Copy():
+                last, none = c_void_p(), (None, c_size_t(0))
+                call("cuGraphAddMemcpyNode", byref(last), graph, *none, byref(front), context)
+            case Entry():
+                last = self._kernel(graph, None, front.node())
+            case None:
+                pass
         nodes: list[c_void_p] = []
         for parameters in self.parameters:
-            node = c_void_p()
-            before = (None, c_size_t(0)) if last is None else (byref(last), c_size_t(1))
-            call("cuGraphAddKernelNode_v2", byref(node), graph, *before, byref(parameters))
-            nodes.append(node)
-            last = node
+            last = self._kernel(graph, last, parameters)
+            nodes.append(last)
         ready = c_void_p()
         call("cuGraphInstantiateWithFlags", byref(ready), graph, c_ulonglong(0))
         return graph, tuple(nodes), ready
+
+    def _kernel(self, graph: c_void_p, after: c_void_p | None, parameters: KernelNode) -> c_void_p:
+        node = c_void_p()
+        before = (None, c_size_t(0)) if after is None else (byref(after), c_size_t(1))
+        self.driver.call("cuGraphAddKernelNode_v2", byref(node), graph, *before, byref(parameters))
+        return node
 
 
 def _destroy(driver: Driver, graphs: tuple[c_void_p, ...], ready: tuple[c_void_p, ...]) -> None:

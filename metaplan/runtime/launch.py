@@ -84,6 +84,10 @@ class Sequence:
         """
         self._way.rebind(name, value)
 
+    def poke(self, name: str, word: int) -> None:
+        """``rebind`` for a caller that has the machine word already and keeps its tensor alive."""
+        self._way.poke(name, word)
+
 
 def address_of(name: str, value: Any, ring: Ring | None = None) -> int:
     """The machine word that a kernel takes for ``value``."""

@@ -35,7 +35,7 @@ def profile(fn: Callable[[], Any]) -> tuple[dict[str, int], tuple[Finding, ...]]
 
     activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
     found: list[Finding] = []
-    with torch.profiler.profile(activities=activities) as profiler:
+    with torch.profiler.profile(activities=activities, acc_events=True) as profiler:
         torch.cuda.synchronize()
         with watch(found), torch.profiler.record_function(REGION):
             fn()

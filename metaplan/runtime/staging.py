@@ -91,6 +91,9 @@ class Ring:
         self.slot = 0
         self.waits = 0
         self._stream = 0
+        self._unread = False
+        self._next = [*range(1, self.slots), 0]
+        self._ends = [slot % group == group - 1 for slot in range(self.slots)]
 
     def address(self, name: str) -> int:
         """The device address of a field: the same for every slot and every step."""
@@ -98,14 +101,8 @@ class Ring:
 
     def begin(self) -> dict[str, numpy.ndarray]:
         """Views of the slot to write now, by field; a scalar's view has the shape [1]."""
-        if not self.slot % self.group and not self.mover.done(group := self.slot // self.group):
-            if self.strict:
-                raise CallError(
-                    f"the host is more than {self.lag} steps ahead of the device",
-                    hint=f"compile with a lag above {self.lag}, or read a result of an earlier step",
-                )
-            self.waits += 1
-            self.mover.wait(group)
+        if self._unread:
+            self._enter(self.slot // self.group)
         return self.views[self.slot]
 
     def commit(self, stream: int | None = None) -> None:
@@ -116,14 +113,31 @@ class Ring:
 
     def advance(self, stream: int) -> None:
         """The written slot's copy has been queued on ``stream``: the next slot is current."""
-        position = self.slot % self.group
+        slot = self.slot
         if stream != self._stream:
-            if position:
-                self.mover.mark(self.slot // self.group, self._stream)
-            self._stream = stream
-        if position == self.group - 1:
-            self.mover.mark(self.slot // self.group, stream)
-        self.slot = (self.slot + 1) % self.slots
+            self._switch(slot, stream)
+        if self._ends[slot]:
+            self.mover.mark(slot // self.group, stream)
+            self._unread = True
+        self.slot = self._next[slot]
+
+    def _enter(self, group: int) -> None:
+        """The first write into a group since its last round."""
+        if not self.mover.done(group):
+            if self.strict:
+                raise CallError(
+                    f"the host is more than {self.lag} steps ahead of the device",
+                    hint=f"compile with a lag above {self.lag}, or read a result of an earlier step",
+                )
+            self.waits += 1
+            self.mover.wait(group)
+        self._unread = False
+
+    def _switch(self, slot: int, stream: int) -> None:
+        """Copies of this group on the stream before need a mark there: the last one is elsewhere."""
+        if slot % self.group:
+            self.mover.mark(slot // self.group, self._stream)
+        self._stream = stream
 
 
 def _views(layout: Layout, memory: numpy.ndarray) -> dict[str, numpy.ndarray]:

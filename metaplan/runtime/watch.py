@@ -49,13 +49,13 @@ def watch(found: list[Finding]) -> Iterator[None]:
             stack.enter_context(_wrapped(owner, name, found))
         stack.enter_context(_copies(found))
         yield
-    for one in seen:
-        if "synchronizing CUDA operation" in str(one.message):
-            place = f"{Path(one.filename).name}:{one.lineno}"
-            if not any(place == finding.where for finding in found):
+    for told in seen:
+        if "synchronizing CUDA operation" in str(told.message):
+            place = f"{Path(told.filename).name}:{told.lineno}"
+            if not any(("wait", place) == (one.kind, one.where) for one in found):
                 found.append(Finding("wait", "a synchronizing torch operation", place))
-        elif "Synchronization debug mode" not in str(one.message):
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        elif "Synchronization debug mode" not in str(told.message):
+            warnings.warn_explicit(told.message, told.category, told.filename, told.lineno)
     for name, count in _driver_calls().items():
         if made := count - before.get(name, 0):
             found.append(Finding("allocation", name, count=made))

@@ -4,23 +4,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ctypes import byref, c_void_p
+from ctypes import c_void_p
 from typing import Any, Protocol
 
+from metaplan.errors import CallError
 from metaplan.runtime import driver as drivers
-from metaplan.runtime.arguments import Packed
-from metaplan.runtime.graphs import Entry, Replay, Transfer
+from metaplan.runtime.driver import Copy
+from metaplan.runtime.entry import Entry, caller, load
+from metaplan.runtime.graphs import Replay
 from metaplan.runtime.launch import Launch, Staged, address_of
 from metaplan.runtime.staging import Ring
-from metaplan.runtime.streams import raw_stream
+from metaplan.runtime.streams import capturing, raw_stream
 
 
 class Way(Protocol):
     """What a sequence asks of a way."""
 
-    launch: Callable[[], None]
-    record: Callable[[], None]
-
+    @property
+    def launch(self) -> Callable[[], None]: ...
+    @property
+    def record(self) -> Callable[[], None]: ...
+    def poke(self, name: str, word: int) -> None: ...
     def rebind(self, name: str, value: Any) -> None: ...
 
 
@@ -42,45 +46,32 @@ class Direct:
 
     def __init__(self, entries: tuple[Entry, ...], device: Any, ring: Ring | None) -> None:
         self.entries = entries
+        self.places = _places(entries)
         self.loaded = _driver()
         self.context = self.loaded.context(device)
         self.record = self._kernels(device)
         self.launch = self.record if ring is None else _after_commit(self.record, ring)
 
     def rebind(self, name: str, value: Any) -> None:
-        _poke(self.entries, name, value)
+        self.poke(name, address_of(name, value))
+
+    def poke(self, name: str, word: int) -> None:
+        for cells, index in self.places.get(name, ()):
+            cells[index] = word
 
     def _kernels(self, device: Any) -> Callable[[], None]:
-        single = [self._kernel(entry, device) for entry in self.entries]
-        if len(single) == 1:
-            return single[0]
+        calls = [caller(self.loaded, self.context, entry) for entry in self.entries]
+        current, index = raw_stream(), _index(device)
 
-        def run() -> None:
-            for one in single:
-                one()
+        def single(call: Callable[[int], None] = calls[0]) -> None:
+            call(current(index))
 
-        return run
-
-    def _kernel(self, entry: Entry, device: Any) -> Callable[[], None]:
-        config = drivers.LaunchConfig(entry.grid, 1, 1, entry.threads, 1, 1, entry.shared)
-        told, function, parameters = byref(config), c_void_p(entry.function), entry.packed.pointers
-        call, current, index, again = self.loaded.launch, raw_stream(), _index(device), self._again
-        config.stream = last = current(index)
-
-        def run() -> None:
-            nonlocal last
+        def several() -> None:
             stream = current(index)
-            if stream != last:
-                config.stream = last = stream
-            if code := call(told, function, parameters, None):
-                again(code, lambda: call(told, function, parameters, None))
+            for call in calls:
+                call(stream)
 
-        return run
-
-    def _again(self, code: int, call: Callable[[], int]) -> None:
-        if code not in drivers.WRONG_CONTEXT:
-            self.loaded.fail(code, "cuLaunchKernelEx")
-        self.loaded.within(self.context, call, "cuLaunchKernelEx")
+        return single if len(calls) == 1 else several
 
 
 class Graph:
@@ -90,16 +81,17 @@ class Graph:
         import torch
 
         self.direct = Direct(entries, device, ring)
-        transfer = None
-        if ring is not None:
-            transfer = Transfer(ring.mover.base, ring.mover.addresses, ring.layout.bytes)
+        fronts = () if ring is None else _fronts(ring)
         with torch.cuda.device(device):
-            self.replay = Replay(self.direct.loaded, self.direct.context, entries, transfer)
+            self.replay = Replay(self.direct.loaded, self.direct.context, entries, fronts)
         self.record = self.direct.record
         self.launch = self._plain(device) if ring is None else self._staged(device, ring)
 
     def rebind(self, name: str, value: Any) -> None:
-        self.direct.rebind(name, value)
+        self.poke(name, address_of(name, value))
+
+    def poke(self, name: str, word: int) -> None:
+        self.direct.poke(name, word)
         self.replay.changed()
 
     def _plain(self, device: Any) -> Callable[[], None]:
@@ -132,6 +124,8 @@ class Graph:
 
     def _again(self, code: int, ready: c_void_p, stream: int) -> None:
         loaded = self.direct.loaded
+        if code in drivers.CAPTURING:
+            raise _captured()
         if code not in drivers.WRONG_CONTEXT:
             loaded.fail(code, "cuGraphLaunch")
         loaded.within(
@@ -158,9 +152,12 @@ class Portable:
                 run(*values.values())
 
     def rebind(self, name: str, value: Any) -> None:
+        self.poke(name, address_of(name, value))
+
+    def poke(self, name: str, word: int) -> None:
         for values in self.values:
             if name in values:
-                values[name] = address_of(name, value)
+                values[name] = word
 
 
 class Interpreted:
@@ -172,7 +169,12 @@ class Interpreted:
             {name: _tensor(one, name, value, ring) for name, value in one.arguments.items()}
             for one in launches
         ]
-        self.launch = self.record if ring is None else _after_commit(self.record, ring)
+        self.ring = ring
+
+    def launch(self) -> None:
+        if self.ring is not None:
+            self.ring.commit()
+        self.record()
 
     def record(self) -> None:
         for one, arguments in zip(self.launches, self.arguments, strict=True):
@@ -183,13 +185,38 @@ class Interpreted:
             if name in arguments:
                 arguments[name] = value
 
+    def poke(self, name: str, word: int) -> None:
+        raise AssertionError(f"{name}: the interpreter takes tensors; rebind it")
+
 
 def _after_commit(kernels: Callable[[], None], ring: Ring) -> Callable[[], None]:
+    """A copy that is captured would read the same slot at every replay, whatever is in it then."""
+
     def run() -> None:
+        if capturing():
+            raise _captured()
         ring.commit()
         kernels()
 
     return run
+
+
+def _captured() -> CallError:
+    return CallError(
+        "a step was called on a stream that is being captured",
+        hint="call step.emit() inside the capture, and stage host inputs before each replay",
+    )
+
+
+def _fronts(ring: Ring) -> tuple[Copy | Entry, ...]:
+    from metaplan.runtime.pull import Pull
+
+    mover = ring.mover
+    if isinstance(mover, Pull):
+        return mover.entries
+    return tuple(
+        Copy.to_device(mover.base, source, ring.layout.bytes) for source in mover.addresses
+    )
 
 
 def _values(one: Launch, ring: Ring | None) -> dict[str, Any]:
@@ -219,33 +246,25 @@ def _tensor(one: Launch, name: str, value: Any, ring: Ring | None) -> Any:
 
 def _loaded(launches: tuple[Launch, ...], device: Any, ring: Ring | None) -> tuple[Entry, ...]:
     """Kernels loaded on ``device``, their arguments packed."""
-    import torch
-
-    found: list[Entry] = []
-    with torch.cuda.device(device):
-        torch.cuda.current_stream().query()
-        for one in launches:
-            kernel, binary = one.kernel, one.kernel.binary
-            assert binary.run is not None
-            words = {name: address_of(name, one.arguments[name], ring) for name in kernel.types}
-            found.append(
-                Entry(
-                    function=binary.function,
-                    grid=one.grid,
-                    threads=kernel.threads,
-                    shared=binary.metadata.shared,
-                    packed=Packed(words),
-                    kept=one,
-                )
-            )
-    return tuple(found)
+    return tuple(
+        load(
+            one.kernel,
+            one.grid,
+            {name: address_of(name, value, ring) for name, value in one.arguments.items()},
+            device,
+            one,
+        )
+        for one in launches
+    )
 
 
-def _poke(entries: tuple[Entry, ...], name: str, value: Any) -> None:
-    word = address_of(name, value)
+def _places(entries: tuple[Entry, ...]) -> dict[str, list[tuple[Any, int]]]:
+    """Every cell in which an argument's word lies, by the argument's name."""
+    found: dict[str, list[tuple[Any, int]]] = {}
     for entry in entries:
-        if name in entry.packed.index:
-            entry.packed[name] = word
+        for name, index in entry.packed.index.items():
+            found.setdefault(name, []).append((entry.packed.cells, index))
+    return found
 
 
 def _driver() -> drivers.Driver:

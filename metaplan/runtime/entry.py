@@ -1,0 +1,76 @@
+# pyright: basic
+"""A kernel loaded on a device, with everything that one launch of it takes."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from ctypes import byref, c_void_p
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from metaplan.runtime.arguments import Packed
+from metaplan.runtime.driver import WRONG_CONTEXT, Driver, KernelNode, LaunchConfig
+
+if TYPE_CHECKING:
+    from metaplan.runtime.compiled import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Handles and sizes of a launch; ``kept`` owns the kernel's module and the tensors."""
+
+    function: int
+    grid: int
+    threads: int
+    shared: int
+    packed: Packed
+    kept: object
+
+    def node(self) -> KernelNode:
+        """The launch as a node of a driver graph."""
+        return KernelNode(
+            function=self.function,
+            grid_x=self.grid,
+            grid_y=1,
+            grid_z=1,
+            block_x=self.threads,
+            block_y=1,
+            block_z=1,
+            shared=self.shared,
+            parameters=ctypes.addressof(self.packed.pointers),
+        )
+
+
+def load(kernel: Kernel, grid: int, words: dict[str, int], device: Any, kept: object) -> Entry:
+    """The kernel on ``device`` with ``words`` for its arguments, in the order of its types."""
+    import torch
+
+    binary = kernel.binary
+    with torch.cuda.device(device):
+        torch.cuda.current_stream().query()
+        assert binary.run is not None
+    packed = Packed({name: words[name] for name in kernel.types})
+    shared = binary.metadata.shared
+    return Entry(binary.function, grid, kernel.threads, shared, packed, (binary, kept))
+
+
+def caller(driver: Driver, context: c_void_p, entry: Entry) -> Callable[[int], None]:
+    """A function that launches ``entry`` on a stream with one driver call."""
+    config = LaunchConfig(entry.grid, 1, 1, entry.threads, 1, 1, entry.shared)
+    told, function, parameters = byref(config), c_void_p(entry.function), entry.packed.pointers
+    call, last = driver.launch, 0
+
+    def again(code: int) -> None:
+        if code not in WRONG_CONTEXT:
+            driver.fail(code, "cuLaunchKernelEx")
+        driver.within(context, lambda: call(told, function, parameters, None), "cuLaunchKernelEx")
+
+    def run(stream: int, _entry: Entry = entry) -> None:
+        nonlocal last
+        if stream != last:
+            config.stream = last = stream
+        if code := call(told, function, parameters, None):
+            again(code)
+
+    return run

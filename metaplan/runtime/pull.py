@@ -1,0 +1,48 @@
+# pyright: basic
+"""A staging slot fetched by a kernel: the device reads the pinned slot itself, no copy is queued."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton
+import triton.language as tl
+
+from metaplan.runtime.compiled import compile_kernel, this_target
+from metaplan.runtime.entry import Entry, caller, load
+from metaplan.runtime.movers import Driver
+
+WORDS = 512
+"""Words of 4 bytes that one program fetches: 16 bytes a thread."""
+
+
+@triton.jit
+def fetch(block, slot, words, WORDS: tl.constexpr):  # noqa: ANN001, ANN201  triton reads them
+    """block[i] = slot[i] for i below ``words``; the slot is host memory that the device can read."""
+    word = tl.program_id(0) * WORDS + tl.arange(0, WORDS)
+    tl.store(block + word, tl.load(slot + word, mask=word < words, other=0), mask=word < words)
+
+
+class Pull(Driver):
+    """As the driver's mover, but one small kernel in place of each copy."""
+
+    def __init__(self, slots: int, size: int, groups: int, *, device: Any) -> None:
+        super().__init__(slots, size, groups, device=device)
+        kernel = compile_kernel(
+            fetch,
+            {"block": "*i32", "slot": "*i32", "words": "i32"},
+            {"WORDS": WORDS},
+            target=this_target(device),
+            aligned=("block", "slot"),
+        )
+        words, grid = size // 4, -(-size // (4 * WORDS))
+        self.entries: tuple[Entry, ...] = tuple(
+            load(
+                kernel, grid, {"block": self.base, "slot": slot, "words": words}, device, self.block
+            )
+            for slot in self.addresses
+        )
+        self._calls = [caller(self._driver, self._context, entry) for entry in self.entries]
+
+    def copy(self, slot: int, stream: int) -> None:
+        self._calls[slot](stream)
