@@ -99,7 +99,7 @@ def _compiles(target: Target) -> Finding:
     chosen = shipped()[PROBE]
     name = next(name for name, known in TARGETS.items() if known == target)
     try:
-        seconds = _timed(lambda: compiler.build(chosen.plan, chosen.sizes, target).ptx())
+        seconds = _timed(lambda: compiler.build(chosen.plan.ir, chosen.sizes, target).ptx())
     except (MetaplanError, RuntimeError, ImportError) as error:
         return Finding("targets", name, f"does not compile: {str(error).splitlines()[0]}", bad=True)
     return Finding("targets", name, f"compiles {PROBE} in {seconds:.1f} s")

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from metaplan.errors import MetaplanError
-from metaplan.lang import Plan
+from metaplan.lang.plan import Plan
 from metaplan.plans import Shipped, shipped
 
 

@@ -26,7 +26,7 @@ def names() -> tuple[str, ...]:
 def render(plan: str, sizes: Iterable[str] = (), target: str = TARGET) -> str:
     """A file's text: kernel, launcher and the shape and tail of every argument."""
     chosen = reference.find(plan, sizes)
-    return export.self_contained(compiler.build(chosen.plan, chosen.sizes, named(target)))
+    return export.self_contained(compiler.build(chosen.plan.ir, chosen.sizes, named(target)))
 
 
 def write(path: Path, text: str) -> None:

@@ -19,5 +19,5 @@ def explain(
 ) -> None:
     """Print launches, grid, tile and the bytes of each buffer, each with its reason."""
     chosen = reference.find(plan, size or ())
-    built = compiler.build(chosen.plan, chosen.sizes, named(target))
-    typer.echo(text.dumps(built.explain_json(), indent=2) if json else built.explain())
+    built = compiler.build(chosen.plan.ir, chosen.sizes, named(target))
+    typer.echo(text.dumps(built.explain_json(), indent=2) if json else built.explain().rstrip())

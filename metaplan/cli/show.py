@@ -30,13 +30,13 @@ def show(
     """Print a plan as it was traced, scheduled, rendered or compiled."""
     chosen = reference.find(plan, size or ())
     if stage is Stage.plan:
-        typer.echo(chosen.plan.text())
+        typer.echo(chosen.plan.text().rstrip())
         return
-    built = compiler.build(chosen.plan, chosen.sizes, named(target))
+    built = compiler.build(chosen.plan.ir, chosen.sizes, named(target))
     match stage:
         case Stage.program:
-            typer.echo(built.program_text)
+            typer.echo(built.program_text.rstrip())
         case Stage.kernel:
-            typer.echo(built.source)
+            typer.echo(built.source.rstrip())
         case Stage.ptx:
-            typer.echo(built.ptx())
+            typer.echo(built.ptx().rstrip())

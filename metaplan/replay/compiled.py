@@ -19,18 +19,12 @@ class Compiled:
     plan: Plan
     step: Any
 
-    @property
-    def states(self) -> tuple[str, ...]:
-        """Tables that the plan updates in place."""
-        return tuple(i.name for i in self.plan.ir.inputs if i.state)
-
     def arguments(
         self, inputs: Mapping[str, Any], held: Mapping[str, Any], put: Callable[[Any], Any]
     ) -> dict[str, Any]:
         """This step's call: tables that are held at the device, the rest moved there by ``put``."""
-        given: dict[str, Any] = {
-            name: value for name, value in inputs.items() if name not in self._declared
-        }
+        declared = {one.name for one in self.plan.ir.inputs}
+        given = {name: value for name, value in inputs.items() if name not in declared}
         for one in self.plan.ir.inputs:
             if one.name in held:
                 given[one.name] = held[one.name]
@@ -40,17 +34,16 @@ class Compiled:
                 given[one.name] = inputs[one.name]
         return given
 
-    @property
-    def _declared(self) -> set[str]:
-        return {one.name for one in self.plan.ir.inputs}
-
 
 def compiled(settings: Settings, device: str) -> dict[str, Compiled]:
     """Each shipped plan, with the geometry and the capacities of ``settings``, by name."""
     sizes = capacities(settings)
     return {
         name: Compiled(
-            plan, plan.compile(device=device, **sizes.get(name, {}), **_rows(name, settings))
+            plan,
+            plan.compile(
+                device=device, target=None, lag=1, **sizes.get(name, {}), **_rows(name, settings)
+            ),
         )
         for name, plan in plans(settings).items()
     }

@@ -20,6 +20,7 @@ from metaplan.replay.trace import Trace
 if TYPE_CHECKING:
     from tests.oracles import Expected
 
+Buffers = Mapping[str, NDArray[Any]]
 PLANS = ("paged_decode", "engine_step", "post_update", "v4_decode")
 
 
@@ -74,25 +75,21 @@ class Replay:
         host, gpu = self._call(plan, inputs)
         expected = self.reference.expect(plan, inputs)
         actual = {name: self.side.fetch(getattr(step, name)) for name in expected.values}
-        return self._judged(plan, frame, host, gpu, expected, actual)
+        wrong = self._wrong(expected, actual)
+        return Outcome(plan, frame.step.index, host, gpu, _specified(expected), wrong)
 
     def _post_update(self, frame: Frame) -> Outcome:
         host, gpu = self._call("post_update", frame.post_update)
-        expected = self.reference.expect_post_update(frame.post_update, self.tables.arrays)
+        before = self.tables.arrays
+        expected = self.reference.expect_post_update(frame.post_update, before)
         actual = {name: self.side.fetch(self.held[name]) for name in expected.values}
-        return self._judged("post_update", frame, host, gpu, expected, actual)
+        wrong = self._wrong(expected, actual)
+        return Outcome(
+            "post_update", frame.step.index, host, gpu, _changed(expected, before), wrong
+        )
 
-    def _judged(
-        self,
-        plan: str,
-        frame: Frame,
-        host: float,
-        gpu: float | None,
-        expected: Expected,
-        actual: Mapping[str, NDArray[Any]],
-    ) -> Outcome:
-        wrong = tuple(str(found) for found in self.reference.compare(expected, actual))
-        return Outcome(plan, frame.step.index, host, gpu, _bytes(expected), wrong)
+    def _wrong(self, expected: Expected, actual: Buffers) -> tuple[str, ...]:
+        return tuple(str(found) for found in self.reference.compare(expected, actual))
 
     def _call(self, plan: str, inputs: Inputs) -> tuple[float, float | None]:
         """Calls a plan with this frame's inputs; tables are those that are held at the side."""
@@ -114,10 +111,21 @@ class Replay:
             self.side.write(self.held[f"block_table_{g}"], where, writes.page)
 
 
-def _bytes(expected: Expected) -> int:
+def _specified(expected: Expected) -> int:
     """Bytes of the cells that the oracle specifies: what the step had to produce."""
+    total = 0
+    for name, value in expected.values.items():
+        match expected.specified[name]:
+            case int() as rows:
+                total += value[:rows].nbytes
+            case cells:
+                total += int(np.count_nonzero(cells)) * value.itemsize
+    return total
+
+
+def _changed(expected: Expected, before: Buffers) -> int:
+    """Bytes of the cells of the tables that the step changed."""
     return sum(
-        value[0].nbytes * rows if isinstance(rows := expected.specified[name], int) and len(value)
-        else int(np.count_nonzero(expected.specified[name])) * value.itemsize
+        int(np.count_nonzero(value != before[name])) * value.itemsize
         for name, value in expected.values.items()
-    )  # fmt: skip
+    )
