@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import platform
 import statistics
@@ -28,9 +29,12 @@ import triton.language as tl
 
 from metaplan.runtime import driver as drivers
 from metaplan.runtime.compiled import Kernel, compile_kernel, this_target
+from metaplan.runtime.driver import Copy
+from metaplan.runtime.graphs import Replay
 from metaplan.runtime.launch import Launch, Sequence, Staged
 from metaplan.runtime.layout import Field
 from metaplan.runtime.movers import Driver, Torch
+from metaplan.runtime.pull import Pull
 from metaplan.runtime.staging import Ring
 from metaplan.runtime.streams import raw_stream
 
@@ -46,11 +50,24 @@ def consume(out, values, n, BLOCK: tl.constexpr):
     tl.store(out + tl.program_id(0), total)
 
 
-@triton.jit
-def pull(block, slot, n, BLOCK: tl.constexpr):
-    """Copies a slot of mapped host memory into the device block."""
-    row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    tl.store(block + row, tl.load(slot + row, mask=row < n, other=0), mask=row < n)
+class Reused:
+    """Never waits for a slot: all steps write the same values, so a small ring serves long queues."""
+
+    def done(self, group: int) -> bool:
+        super().done(group)  # pyright: ignore[reportAttributeAccessIssue]
+        return True
+
+
+class ReusedTorch(Reused, Torch):
+    pass
+
+
+class ReusedDriver(Reused, Driver):
+    pass
+
+
+class ReusedPull(Reused, Pull):
+    pass
 
 
 def cpu_us(call: Callable[[], Any]) -> float:
@@ -163,20 +180,16 @@ def launches(folder: Path) -> list[dict[str, Any]]:
 
 def staging(words: int) -> list[dict[str, Any]]:
     """Every way to bring ``words`` int32 along with one kernel of 8 programs."""
-    target, lag = this_target(DEVICE), 2 * QUEUED
     types = {"out": "*i32", "values": "*i32", "n": "i32"}
     block = triton.next_power_of_2(words)
-    kernel = compile_kernel(consume, types, {"BLOCK": block}, target=target)
-    puller = compile_kernel(
-        pull, {"block": "*i32", "slot": "*i32", "n": "i32"}, {"BLOCK": 1024}, target=target
-    )
+    kernel = compile_kernel(consume, types, {"BLOCK": block}, target=this_target(DEVICE))
     host = numpy.arange(words, dtype=numpy.int32)
     out = torch.zeros(8, dtype=torch.int32, device=DEVICE)
     calls: dict[str, Callable[[], Any]] = {}
 
-    def ring(mover: Any = Driver, group: int = 4) -> Ring:
+    def ring(mover: Any, group: int) -> Ring:
         made = partial(mover, device=DEVICE)
-        return Ring((Field("values", "i32", (words,)),), made, lag=lag, group=group)
+        return Ring((Field("values", "i32", (words,)),), made, lag=2, group=group)
 
     def consumer(values: Any) -> Launch:
         return Launch(kernel, 8, {"out": out, "values": values, "n": words})
@@ -192,38 +205,25 @@ def staging(words: int) -> list[dict[str, Any]]:
     for way in ("driver", "graph"):
         calls[f"no staging, {way}"] = Sequence((consumer(resident),), DEVICE, way=way).launch
     for mover, way, group in (
-        (Torch, "driver", 4),
-        *((Driver, way, group) for way in ("driver", "graph") for group in (1, 4, 16)),
+        (ReusedTorch, "driver", 4),
+        *((ReusedDriver, way, group) for way in ("driver", "graph") for group in (1, 4, 8, 16)),
+        *((ReusedPull, way, 8) for way in ("driver", "graph")),
     ):
         one = ring(mover, group)
         sequence = Sequence((consumer(Staged("values")),), DEVICE, ring=one, way=way)
-        label = f"{mover.__name__} copy, way {way}, event every {group}"
+        label = f"{mover.__name__.removeprefix('Reused')}, way {way}, event every {group}"
         calls[label] = written(one, sequence.launch)
-    for name in ("pull kernel", "read in place"):
-        one = ring(Driver, 16)
-        steps = [
-            Sequence(
-                (consumer(address),)
-                if name == "read in place"
-                else (
-                    Launch(
-                        puller,
-                        triton.cdiv(words, 1024),
-                        {"block": one.mover.base, "slot": address, "n": words},
-                    ),
-                    consumer(one.mover.base),
-                ),
-                DEVICE,
-                way="graph",
-            ).launch
-            for address in one.mover.addresses
-        ]
+    one = ring(ReusedDriver, 8)
+    steps = [
+        Sequence((consumer(address),), DEVICE, way="graph").launch
+        for address in one.mover.addresses
+    ]
 
-        def run(one: Ring = one, steps: Any = steps, stream: int = raw_stream()(0)) -> None:
-            steps[one.slot]()
-            one.advance(stream)
+    def read_in_place(stream: int = raw_stream()(0)) -> None:
+        steps[one.slot]()
+        one.advance(stream)
 
-        calls[f"mapped memory, {name}, way graph, event every 16"] = written(one, run)
+    calls["read in place, way graph, event every 8"] = written(one, read_in_place)
     rows: list[dict[str, Any]] = []
     for name, call in calls.items():
         rows.append(
@@ -232,6 +232,35 @@ def staging(words: int) -> list[dict[str, Any]]:
         out.zero_()
         call()
         assert out.tolist() == [int(host.sum())] * 8, name
+    return rows
+
+
+def copies() -> list[dict[str, Any]]:
+    """One pinned copy of growing size: a driver call, a graph's node, and a fetching kernel."""
+    rows: list[dict[str, Any]] = []
+    loaded, stream = drivers.load(), raw_stream()(0)
+    assert loaded is not None
+    launch_graph = loaded.launch_graph
+    for size in (256, 1024, 2048, 4096, 8192, 12288, 16384, 24576, 32768, 65536, 262144):
+        copy, fetch = (kind(8, size, 2, device=DEVICE) for kind in (Driver, Pull))
+        fronts = [Copy.to_device(copy.base, source, size) for source in copy.addresses]
+        replay = Replay(loaded, loaded.context(DEVICE), (), fronts)
+        turn = itertools.cycle(range(8))
+
+        def call(copy: Any = copy, turn: Any = turn) -> None:
+            copy.copy(next(turn), stream)
+
+        def node(replay: Replay = replay, turn: Any = turn) -> None:
+            launch_graph(replay.ready[next(turn)], stream)
+
+        row: dict[str, Any] = {"bytes": size}
+        for name, one in (
+            ("copy", call),
+            ("node", node),
+            ("fetch", partial(call, copy=fetch)),
+        ):
+            row |= {f"{name} cpu_us": cpu_us(one), f"{name} gpu_us": gpu_us(one)}
+        rows.append(row)
     return rows
 
 
@@ -272,27 +301,10 @@ def pieces() -> list[dict[str, Any]]:
         "write 200 words": write_array,
         "write one word": write_int,
         "rebind, driver": lambda: driver.rebind("n", 64),
+        "poke, driver": lambda: driver.poke("n", 64),
         "rebind and refresh, graph": changed,
     }
     return [{"what": name, "ns": python_ns(call)} for name, call in calls.items()]
-
-
-def nested() -> str:
-    """What the driver says to a graph launch on a stream that is being captured."""
-    tensor = torch.zeros(64, dtype=torch.int32, device=DEVICE)
-    types = {"out": "*i32", "values": "*i32", "n": "i32"}
-    kernel = compile_kernel(consume, types, {"BLOCK": 64}, target=this_target(DEVICE))
-    bound = (Launch(kernel, 1, {"out": tensor, "values": tensor, "n": 64}),)
-    inner = Sequence(bound, DEVICE, way="graph")
-    graph = torch.cuda.CUDAGraph()
-    try:
-        with torch.cuda.graph(graph):
-            inner.launch()
-        tensor.fill_(1)
-        graph.replay()
-        return f"recorded; the replay wrote {int(tensor[0])} (64 is right)"
-    except (RuntimeError, drivers.DriverError) as error:
-        return f"refused: {error}"
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -312,6 +324,18 @@ def _cell(value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
+def _rounded(value: Any) -> Any:
+    match value:
+        case float():
+            return round(value, 2)
+        case dict():
+            return {name: _rounded(one) for name, one in value.items()}
+        case list():
+            return [_rounded(one) for one in value]
+        case _:
+            return value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="What a bound launch and staged inputs cost.")
     parser.add_argument("--out", type=Path)
@@ -324,15 +348,14 @@ def main() -> None:
             "machine": f"{torch.cuda.get_device_name(DEVICE)}, {platform.processor()}",
             "versions": {"torch": torch.__version__, "triton": triton.__version__},
             "launches": launches(Path(folder)),
-            "staging": [row for words in (256, 4096, 16384) for row in staging(words)],
+            "staging": [row for words in (256, 1024, 4096, 16384) for row in staging(words)],
+            "copies": copies(),
             "pieces": pieces(),
-            "graph launch under capture": nested(),
         }
-    for part in ("launches", "staging", "pieces"):
+    for part in ("launches", "staging", "copies", "pieces"):
         print(f"\n{part}\n{table(results[part])}")
-    print(f"\ngraph launch under capture: {results['graph launch under capture']}")
     if asked.out is not None:
-        asked.out.write_text(json.dumps(results, indent=1) + "\n")
+        asked.out.write_text(json.dumps(_rounded(results), indent=1) + "\n")
 
 
 if __name__ == "__main__":

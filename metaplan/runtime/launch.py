@@ -37,7 +37,11 @@ class Staged:
 
 
 def best_way(kernel: Kernel) -> str:
-    """The way that a sequence takes when none is asked for."""
+    """The way that a sequence takes when none is asked for.
+
+    On an H200, bench/launch.py, any number of arguments: graph 1.4 us of host time, driver 2.9,
+    triton 7.6 to 11.
+    """
     from metaplan.runtime import driver
 
     if kernel.target == INTERPRET:

@@ -17,10 +17,11 @@ WORDS = 512
 
 
 @triton.jit
-def fetch(block, slot, words, WORDS: tl.constexpr):  # noqa: ANN001, ANN201  triton reads them
-    """block[i] = slot[i] for i below ``words``; the slot is host memory that the device can read."""
+def fetch(block, slot, quads, WORDS: tl.constexpr):  # noqa: ANN001, ANN201  triton reads them
+    """block[i] = slot[i] for i below 4 * ``quads``; the slot is host memory that the device reads."""
     word = tl.program_id(0) * WORDS + tl.arange(0, WORDS)
-    tl.store(block + word, tl.load(slot + word, mask=word < words, other=0), mask=word < words)
+    live = word < quads * 4
+    tl.store(block + word, tl.load(slot + word, mask=live, other=0), mask=live)
 
 
 class Pull(Driver):
@@ -30,15 +31,15 @@ class Pull(Driver):
         super().__init__(slots, size, groups, device=device)
         kernel = compile_kernel(
             fetch,
-            {"block": "*i32", "slot": "*i32", "words": "i32"},
+            {"block": "*i32", "slot": "*i32", "quads": "i32"},
             {"WORDS": WORDS},
             target=this_target(device),
             aligned=("block", "slot"),
         )
-        words, grid = size // 4, -(-size // (4 * WORDS))
+        quads, grid = size // 16, -(-size // (4 * WORDS))
         self.entries: tuple[Entry, ...] = tuple(
             load(
-                kernel, grid, {"block": self.base, "slot": slot, "words": words}, device, self.block
+                kernel, grid, {"block": self.base, "slot": slot, "quads": quads}, device, self.block
             )
             for slot in self.addresses
         )

@@ -10,12 +10,14 @@ import torch
 import triton
 import triton.language as tl
 
+from metaplan.errors import CallError
 from metaplan.runtime.audit import assert_sync_free, audit
 from metaplan.runtime.buffers import allocate
 from metaplan.runtime.compiled import compile_kernel, this_target
 from metaplan.runtime.launch import Launch, Sequence, Staged
 from metaplan.runtime.layout import Field
-from metaplan.runtime.movers import Driver, Torch
+from metaplan.runtime.movers import Driver, Torch, mover_for
+from metaplan.runtime.pull import Pull
 from metaplan.runtime.staging import Ring
 
 pytestmark = pytest.mark.device
@@ -175,7 +177,7 @@ def test_no_integer_and_no_alignment_compiles_anything(way: str):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("mover", [Torch, Driver])
+@pytest.mark.parametrize("mover", [Torch, Driver, Pull])
 def test_staged_values_arrive(way: str, mover: type):
     sequence, ring, out = staged(way, mover)
     for step in range(20):
@@ -206,7 +208,7 @@ def test_recorded_into_a_graph_and_replayed(way: str):
 
 
 @pytest.mark.parametrize("way", ["driver", "graph"])
-@pytest.mark.parametrize("mover", [Torch, Driver])
+@pytest.mark.parametrize("mover", [Torch, Driver, Pull])
 def test_a_host_far_ahead_tears_nothing(way: str, mover: type):
     steps, width = 300, 4096
     log = torch.full((steps,), -2, dtype=torch.int32, device="cuda")
@@ -225,6 +227,27 @@ def test_a_host_far_ahead_tears_nothing(way: str, mover: type):
             torch.cuda._sleep(100_000)
     assert ring.waits > 0
     assert log.tolist() == list(range(steps))
+
+
+@pytest.mark.filterwarnings("ignore:The CUDA Graph is empty")
+@pytest.mark.parametrize("way", WAYS)
+def test_a_staged_step_is_refused_under_capture(way: str):
+    sequence, ring, _ = staged(way)
+    ring.begin()["count"][0] = 0
+    sequence.launch()
+    ring.begin()
+    refused: list[CallError] = []
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            try:
+                sequence.launch()
+            except CallError as error:
+                refused.append(error)
+    except RuntimeError:
+        assert way == "graph", "only a refused graph launch spoils the capture"
+    assert "being captured" in str(refused[0])
+    assert "step.emit()" in str(refused[0])
 
 
 @pytest.mark.parametrize("way", ["driver", "graph"])
@@ -261,6 +284,13 @@ def test_a_step_is_sync_free(way: str):
     step()
     torch.cuda.synchronize()
     assert ring.waits == 0
+
+
+def test_the_cheapest_mover_is_chosen_by_size():
+    movers = {
+        words: Ring((Field("a", "i32", (words,)),), mover_for("cuda")).mover for words in (8, 5000)
+    }
+    assert {words: type(mover) for words, mover in movers.items()} == {8: Driver, 5000: Pull}
 
 
 def test_outputs_on_the_device_keep_their_addresses():

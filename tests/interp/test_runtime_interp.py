@@ -10,7 +10,7 @@ import triton.language as tl
 from metaplan.runtime.compiled import INTERPRET, compile_kernel
 from metaplan.runtime.launch import Launch, Sequence, Staged
 from metaplan.runtime.layout import Field
-from metaplan.runtime.movers import Plain
+from metaplan.runtime.movers import mover_for
 from metaplan.runtime.staging import Ring
 
 pytestmark = pytest.mark.interp
@@ -29,7 +29,7 @@ TYPES = {"out": "*i32", "values": "*i32", "count": "*i32", "more": "i32"}
 
 def bound(way: str | None = None) -> tuple[Sequence, Ring, torch.Tensor]:
     kernel = compile_kernel(add, TYPES, {"BLOCK": 4}, target=INTERPRET)
-    ring = Ring((Field("values", "i32", (8,)), Field("count", "i32")), Plain, lag=1)
+    ring = Ring((Field("values", "i32", (8,)), Field("count", "i32")), mover_for("cpu"), lag=1)
     out = torch.full((8,), -7, dtype=torch.int32)
     arguments = {"out": out, "values": Staged("values"), "count": Staged("count"), "more": 10}
     return Sequence((Launch(kernel, 2, arguments),), "cpu", ring=ring, way=way), ring, out
