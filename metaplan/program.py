@@ -109,10 +109,16 @@ class Kernel:
     params: tuple[Param, ...]
     regions: tuple[Region, ...]
     num_warps: int
+    helpers: tuple[str, ...] = ()
 
     @property
     def grid(self) -> int:
         return sum(r.programs for r in self.regions)
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The first program of each region."""
+        return tuple(sum(r.programs for r in self.regions[:at]) for at in range(len(self.regions)))
 
 
 @dataclass(frozen=True, slots=True)

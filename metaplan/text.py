@@ -5,14 +5,15 @@ from __future__ import annotations
 from metaplan import ir
 from metaplan.ir import Op
 
-_LEVEL = {
-    Op.OR: 1,
-    Op.XOR: 2,
-    Op.AND: 3,
-    Op.LT: 4,
-    Op.LE: 4,
-    Op.EQ: 4,
-    Op.NE: 4,
+# How tightly an operator binds, in Python and in Triton alike.
+LEVEL = {
+    Op.LT: 1,
+    Op.LE: 1,
+    Op.EQ: 1,
+    Op.NE: 1,
+    Op.OR: 2,
+    Op.XOR: 3,
+    Op.AND: 4,
     Op.SHL: 5,
     Op.SHR: 5,
     Op.ADD: 6,
@@ -21,6 +22,7 @@ _LEVEL = {
     Op.DIV: 7,
     Op.MOD: 7,
 }
+ATOM = 9
 
 
 def expr(e: ir.Expr, level: int = 0) -> str:
@@ -43,8 +45,9 @@ def expr(e: ir.Expr, level: int = 0) -> str:
         case ir.Bin(Op.MIN | Op.MAX as op, lhs, rhs):
             return f"{op.value}imum({expr(lhs)}, {expr(rhs)})"
         case ir.Bin(op, lhs, rhs):
-            own = _LEVEL[op]
-            inner = f"{expr(lhs, own)} {op.value} {expr(rhs, own + 1)}"
+            own = LEVEL[op]
+            left = own + (op in ir.COMPARISONS)
+            inner = f"{expr(lhs, left)} {op.value} {expr(rhs, own + 1)}"
             return f"({inner})" if own < level else inner
         case ir.Not(of):
             return f"~{expr(of, 9)}"

@@ -17,6 +17,7 @@ def boolean_masks() -> Iterator[None]:
     from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
     load, store = InterpreterBuilder.create_masked_load, InterpreterBuilder.create_masked_store
+    atomic = InterpreterBuilder.create_atomic_rmw
 
     def as_bool(mask):
         return TensorHandle(mask.data.astype(bool), mask.dtype)
@@ -27,10 +28,15 @@ def boolean_masks() -> Iterator[None]:
     def masked_store(self, ptrs, value, mask, *rest):
         return store(self, ptrs, value, as_bool(mask), *rest)
 
+    def masked_atomic(self, op, ptr, value, mask, *rest):
+        return atomic(self, op, ptr, value, as_bool(mask), *rest)
+
     InterpreterBuilder.create_masked_load = masked_load
+    InterpreterBuilder.create_atomic_rmw = masked_atomic
     InterpreterBuilder.create_masked_store = masked_store
     try:
         yield
     finally:
         InterpreterBuilder.create_masked_load = load
+        InterpreterBuilder.create_atomic_rmw = atomic
         InterpreterBuilder.create_masked_store = store

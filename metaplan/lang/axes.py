@@ -7,7 +7,7 @@ from typing import overload
 from metaplan import catalogue, ir
 from metaplan.errors import Loc
 from metaplan.ir import DType
-from metaplan.lang.naming import assigned_name
+from metaplan.naming import assigned_name
 from metaplan.lang.tracing import tracing
 from metaplan.lang.values import Integer, Value, lift, name_of, one_branch
 
@@ -38,6 +38,11 @@ class Axis:
     def index(self) -> Value:
         """int32: this point's place among all live points, which is where its values are stored."""
         return Value(ir.Index(self.ir))
+
+    @property
+    def cuts(self) -> Indptr:
+        """int32: 0, 1, 2, ...; as an output, with the number of live points behind the last."""
+        return Indptr(ir.Scan(ir.Const(1), self.ir))
 
 
 class Child(Axis):

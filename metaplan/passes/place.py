@@ -16,6 +16,9 @@ def _rule(e: ir.Expr) -> ir.Expr | None:
     match e:
         case ir.Index(axis):
             return index(axis)
+        # as many points as lie before
+        case ir.Scan(ir.Const(1), over):
+            return index(over)
         # the only point of a row of at most one
         case ir.Offset(ir.Ragged(most=1)):
             return ir.Const(0, loc=e.loc)

@@ -50,6 +50,9 @@ class Simplify:
                 above == to
             ):
                 return n
+            # as many points as are live
+            case ir.Reduce(ir.Monoid.SUM, Const(1, DType.I32), over, None):
+                return ir.Size(over, loc=e.loc)
             case _:
                 return None
 

@@ -1,0 +1,68 @@
+"""Program -> Triton source text. Decides nothing: it writes down what the program already says."""
+
+from __future__ import annotations
+
+import jinja2
+
+from metaplan.assets import folder
+from metaplan.program import Barrier, Count, If, Let, Loop, Program, Remark, Stmt, Store
+
+_INDENT = "    "
+
+
+def lines(body: tuple[Stmt, ...], depth: int) -> list[str]:
+    """The statements of a body as source lines."""
+    pad = _INDENT * depth
+    out: list[str] = []
+    for stmt in body:
+        match stmt:
+            case Let(name, value, note):
+                out.append(f"{pad}{name} = {value}" + (f"  # {note}" if note else ""))
+            case Store(pointer, value, mask, note):
+                if note:
+                    out.append(f"{pad}# {note}")
+                where = f", mask={mask}" if mask else ""
+                out.append(f"{pad}tl.store({pointer}, {value}{where})")
+            case Count(pointer, mask, note):
+                if note:
+                    out.append(f"{pad}# {note}")
+                out.append(f"{pad}broken = {mask}")
+                out.append(f"{pad}tl.atomic_add({pointer} + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem=\"relaxed\")")
+            case Barrier():
+                out.append(f"{pad}tl.debug_barrier()")
+            case Remark(text):
+                out.append(f"{pad}# {text}")
+            case Loop(name, start, stop, step, inner):
+                out.append(f"{pad}for {name} in range({start}, {stop}, {step}):")
+                out.extend(lines(inner, depth + 1))
+            case If(cond, inner):
+                out.append(f"{pad}if {cond}:")
+                out.extend(lines(inner, depth + 1))
+    return out
+
+
+def environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder("templates")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def render(program: Program) -> str:
+    """The module's text: its helpers, a function for each region, and the kernels."""
+    return environment().get_template("kernel.py.jinja").render(program=program, lines=lines)
+
+
+def listing(program: Program) -> str:
+    """The program as lines to read, without Triton around it."""
+    out: list[str] = []
+    for kernel in program.kernels:
+        out.append(f"kernel {kernel.name}: {kernel.grid} programs of {kernel.num_warps} warps")
+        for region in kernel.regions:
+            out.append(f"  {region.name}: {region.programs} programs. {region.title}")
+            out.extend(lines(region.body, 2))
+    return "\n".join(out) + "\n"

@@ -1,0 +1,55 @@
+"""A declared plan and capacities to everything that was made of them: plan, program, source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from metaplan import codegen, ir, text
+from metaplan.explain import as_json, as_text
+from metaplan.lower.program import lower
+from metaplan.passes.pipeline import stages
+from metaplan.program import Program
+from metaplan.schedule import Schedule, schedule
+from metaplan.target import Target
+
+
+@dataclass(frozen=True)
+class Built:
+    """What ``compile`` made, before anything touches a device."""
+
+    bound: ir.Plan
+    placed: ir.Plan
+    schedule: Schedule
+    program: Program
+    target: Target
+
+    @cached_property
+    def source(self) -> str:
+        """The kernels as a Python module."""
+        return codegen.render(self.program)
+
+    @property
+    def plan_text(self) -> str:
+        return text.plan(self.bound)
+
+    @property
+    def program_text(self) -> str:
+        return codegen.listing(self.program)
+
+    def explain(self) -> str:
+        """Launches, grids, buffers with bytes, and the reason of each choice."""
+        return as_text(self.program, self.placed, self.target)
+
+    def explain_json(self) -> dict[str, object]:
+        """The same for machines; ``launches`` is the number of launches."""
+        return as_json(self.program, self.placed, self.target)
+
+
+def build(plan: ir.Plan, sizes: Mapping[str, int], target: Target) -> Built:
+    """Runs the passes, the schedule and the lowering; raises what the plan does not allow."""
+    made = list(stages(plan, sizes))
+    bound, placed = made[0][1], made[-1][1]
+    chosen = schedule(placed, target)
+    return Built(bound, placed, chosen, lower(chosen), target)

@@ -1,0 +1,1 @@
+"""Schedule -> Program: the scheduled stores written out as lines of a kernel."""

@@ -1,0 +1,271 @@
+"""Expressions as text: each is computed once, on the coarsest level on which it has a value."""
+
+from __future__ import annotations
+
+from collections import Counter, ChainMap
+from collections.abc import Iterable, MutableMapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from metaplan import ir
+from metaplan.ir import DType, Op
+from metaplan.lower.names import Names
+from metaplan.program import Let, Stmt
+from metaplan.ranges import Ranges
+from metaplan.schedule import frame, same_lanes
+from metaplan.text import ATOM, LEVEL
+
+Text: TypeAlias = "tuple[str, int]"
+
+TRITON = {DType.BOOL: "tl.int1", DType.U8: "tl.uint8", DType.I32: "tl.int32", DType.I64: "tl.int64"}
+
+
+@dataclass(slots=True)
+class Level:
+    """Points of one axis: the text of the offset, which points are live, and where lines go."""
+
+    axis: ir.Axis
+    offset: str
+    live: str
+    block: list[Stmt]
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all tiles of one region share."""
+
+    plan: ir.Plan
+    ranges: Ranges
+    names: Names
+    scan_tile: int
+    params: dict[str, None] = field(default_factory=dict[str, None])
+    helpers: dict[str, None] = field(default_factory=dict[str, None])
+    scalars: dict[ir.Expr, Text] = field(default_factory=dict[ir.Expr, Text])
+
+    def use(self, param: str) -> str:
+        self.params.setdefault(param)
+        return param
+
+
+def joined(*masks: str) -> str:
+    """The conjunction of the masks that are there."""
+    kept = [m for m in dict.fromkeys(masks) if m]
+    if len(kept) <= 1:
+        return "".join(kept)
+    return " & ".join(m if m.isidentifier() else f"({m})" for m in kept)
+
+
+class Tile:
+    """The points that one program evaluates together: levels from the root down.
+
+    ``prelude`` holds what is the same for all points. ``column`` says that rows are a column
+    ``[ROWS, 1]`` and lanes a row ``[1, LANES]``; otherwise the rows are scalars.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        prelude: list[Stmt],
+        levels: Iterable[Level] = (),
+        *,
+        column: bool = False,
+        memo: MutableMapping[ir.Expr, Text] | None = None,
+        counts: Counter[ir.Expr] | None = None,
+    ) -> None:
+        self.shared, self.prelude, self.levels = shared, prelude, list(levels)
+        self.column = column
+        self.memo: MutableMapping[ir.Expr, Text] = {} if memo is None else memo
+        self.counts: Counter[ir.Expr] = Counter() if counts is None else counts
+
+    def below(self, level: Level, *, column: bool | None = None) -> Tile:
+        """A tile with one more level; values of this one are known there, not the reverse."""
+        memo: MutableMapping[ir.Expr, Text] = ChainMap({}, self.memo)  # pyright: ignore
+        tile = type(self)(
+            self.shared,
+            self.prelude,
+            (*self.levels, level),
+            column=self.column if column is None else column,
+            memo=memo,
+            counts=self.counts,
+        )
+        tile.above = self
+        return tile
+
+    above: Tile | None = None
+
+    def expect(self, roots: Iterable[ir.Expr]) -> None:
+        """Counts how often each expression will be used, to decide which are named."""
+        seen: set[ir.Expr] = set()
+        for root in roots:
+            self.counts[root] += 1
+            for e in ir.walk(root):
+                if e not in seen:
+                    seen.add(e)
+                    for c in ir.children(e):
+                        self.counts[c] += 1
+
+    # ------------------------------------------------------------ levels
+
+    def depth(self, e: ir.Expr) -> int:
+        """The number of levels that a value of ``e`` depends on."""
+        axes = frame(ir.axis_of(e))
+        if not axes:
+            return 0
+        for at, level in enumerate(self.levels):
+            if same_lanes(level.axis, axes[-1]):
+                return at + 1
+        raise AssertionError(f"{axes[-1].name} is not enumerated here")
+
+    def live(self, depth: int) -> str:
+        return joined(*(level.live for level in self.levels[:depth]))
+
+    def owner(self, depth: int) -> Tile:
+        """The tile whose deepest level is ``depth``: where a value of that depth is remembered."""
+        tile = self
+        while tile.above is not None and depth <= len(tile.above.levels):
+            tile = tile.above
+        return tile
+
+    def block(self, depth: int) -> list[Stmt]:
+        return self.prelude if depth == 0 else self.levels[depth - 1].block
+
+    # ------------------------------------------------------- expressions
+
+    def text(self, e: ir.Expr) -> Text:
+        """``e`` as text and how tightly it binds; named first where it is used again."""
+        depth = self.depth(e)
+        memo = self.shared.scalars if depth == 0 else self.owner(depth).memo
+        if e not in memo:
+            made = self.compute(e)
+            memo[e] = self.name(e, made[0]) if self._named(e) else made
+        return memo[e]
+
+    def name(self, e: ir.Expr, value: str) -> Text:
+        names = self.shared.names
+        name = names.fresh(names.wish(e) or _plain(e))
+        self.block(self.depth(e)).append(Let(name, value, names.note(e)))
+        return name, ATOM
+
+    def at(self, e: ir.Expr, level: int) -> str:
+        """``e`` as an operand of an operator that binds as tightly as ``level``."""
+        text, own = self.text(e)
+        return f"({text})" if own < level else text
+
+    def plain(self, e: ir.Expr) -> str:
+        return self.text(e)[0]
+
+    def _named(self, e: ir.Expr) -> bool:
+        match e:
+            case ir.Const() | ir.Offset() | ir.Cell() | ir.Scan() | ir.Reduce():
+                return False
+            case ir.Load() | ir.Size():
+                return True
+            case _:
+                return self.counts[e] > 1 or self.shared.names.wish(e) is not None
+
+    def compute(self, e: ir.Expr) -> Text:
+        match e:
+            case ir.Const(value, dtype):
+                if dtype is DType.BOOL:
+                    return str(bool(value)), ATOM
+                return (str(value), ATOM) if value >= 0 else (str(value), 8)
+            case ir.Offset(axis):
+                return self.levels[self.depth(e) - 1].offset, ATOM if axis else ATOM
+            case ir.Cell():
+                return "cell", ATOM
+            case ir.Size(axis):
+                return self.size(axis), ATOM
+            case ir.Load():
+                return self.load(e), ATOM
+            case ir.Bin(op, lhs, rhs):
+                return self.binary(op, lhs, rhs)
+            case ir.Not(of):
+                return f"~{self.at(of, ATOM)}", 8
+            case ir.Where(cond, then, other):
+                parts = self.plain(cond), self.plain(then), self.plain(other)
+                return f"tl.where({', '.join(parts)})", ATOM
+            case ir.Cast(of, DType.I32) if ir.dtype_of(of) is DType.BOOL:
+                return f"{self.at(of, ATOM)}.to(tl.int32)", ATOM
+            case ir.Cast(of, dtype):
+                return f"{self.at(of, ATOM)}.to({TRITON[dtype]})", ATOM
+            case ir.Scan(of, over):
+                return self.scan(e, of, over)
+            case ir.Reduce():
+                return self.reduce(e)
+            case ir.Index() | ir.Expect():
+                raise AssertionError(f"{type(e).__name__} is gone after the passes")
+
+    def size(self, axis: ir.Axis) -> str:
+        if isinstance(axis, ir.Root):
+            return f"tl.load({self.shared.use(f'{axis.name}_size_ptr')})"
+        if isinstance(axis, ir.Dense):
+            above = "1" if axis.parent is None else self.plain(ir.Size(axis.parent))
+            return f"{above} * {axis.width}"
+        whole = axis.whole if isinstance(axis, ir.Part) else axis
+        return self.plain(ir.Reduce(ir.Monoid.SUM, whole.length, whole.parent, None))
+
+    def load(self, e: ir.Load) -> str:
+        source = e.source
+        pointer = self.shared.use(f"{source.name}_ptr")
+        if not e.index:
+            return f"tl.load({pointer})"
+        address = f"{pointer} + {self.address(source, e.index)}"
+        guard = self.plain(e.guard) if e.guard is not None else ""
+        mask = joined(self.live(self.depth(e)), guard)
+        if not mask:
+            return f"tl.load({address})"
+        return f"tl.load({address}, mask={mask}, other={e.other})"
+
+    def address(self, source: ir.Input, index: tuple[ir.Expr, ...]) -> str:
+        """The element ``index`` of ``source`` as an offset from its pointer."""
+        elements = 1
+        for dim in source.dims:
+            elements *= self.shared.plan.size(dim)
+        terms: list[str] = []
+        for at, i in enumerate(index[:-1]):
+            stride = self.shared.use(stride_name(source, at))
+            row = self.at(i, 7)
+            if elements >= 1 << 31 and ir.dtype_of(i) is not DType.I64:
+                row = f"{self.at(i, ATOM)}.to(tl.int64)"
+            terms.append(f"{row} * {stride}")
+        return " + ".join([*terms, self.at(index[-1], 6)])
+
+    def binary(self, op: Op, lhs: ir.Expr, rhs: ir.Expr) -> Text:
+        if op in (Op.MIN, Op.MAX):
+            return f"tl.{op.value}imum({self.plain(lhs)}, {self.plain(rhs)})", ATOM
+        if op in (Op.DIV, Op.MOD) and self.shared.ranges.of(lhs).lo < 0:
+            return self.floored(op, lhs, rhs)
+        own = LEVEL[op]
+        left = self.at(lhs, own + (op in ir.COMPARISONS))
+        return f"{left} {op.value} {self.at(rhs, own + 1)}", own
+
+    def floored(self, op: Op, lhs: ir.Expr, rhs: ir.Expr) -> Text:
+        """Division that may see a negative number: Triton truncates, the language floors."""
+        match rhs:
+            case ir.Const(n) if n & (n - 1) == 0 and op is Op.DIV:
+                return f"{self.at(lhs, 5)} >> {n.bit_length() - 1}", 5
+            case ir.Const(n) if n & (n - 1) == 0:
+                return f"{self.at(lhs, 4)} & {n - 1}", 4
+            case _:
+                helper = "floor_div" if op is Op.DIV else "floor_mod"
+                self.shared.helpers.setdefault(helper)
+                return f"{helper}({self.plain(lhs)}, {self.plain(rhs)})", ATOM
+
+    def scan(self, e: ir.Expr, of: ir.Expr, over: ir.Axis) -> Text:
+        raise AssertionError("a running sum inside a running sum")
+
+    def reduce(self, e: ir.Reduce) -> Text:
+        raise AssertionError("a reduction where none was scheduled")
+
+
+def stride_name(source: ir.Input, at: int) -> str:
+    return f"{source.name}_stride" if len(source.dims) == 2 else f"{source.name}_stride_{at}"
+
+
+def _plain(e: ir.Expr) -> str:
+    match e:
+        case ir.Bin(Op.LT | Op.LE | Op.EQ | Op.NE | Op.AND | Op.OR) | ir.Not():
+            return "holds"
+        case _:
+            axis = ir.axis_of(e)
+            return f"{axis.name}_value" if axis is not None else "value"

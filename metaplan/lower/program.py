@@ -1,0 +1,68 @@
+"""The whole program of a plan: parameters, regions, buffers."""
+
+from __future__ import annotations
+
+from metaplan import ir, text
+from metaplan.interp import buffer_shape
+from metaplan.lower import tails, work
+from metaplan.lower.emit import stride_name
+from metaplan.program import Buffer, Kernel, Param, Program, Region, Role
+from metaplan.schedule import Schedule
+
+
+def lower(schedule: Schedule) -> Program:
+    """The kernels that carry out ``schedule``, in the order of their launch."""
+    plan = schedule.plan
+    made = [work.region(schedule, w, plan.name) for w in schedule.works]
+    made += [tails.region(schedule, t, plan.name) for t in schedule.tails]
+    regions = tuple(r for r, _ in made)
+    helpers = tuple(dict.fromkeys(h for _, hs in made for h in hs))
+    kernel = Kernel(plan.name, params(plan, regions), regions, schedule.num_warps, helpers)
+    return Program(
+        plan.name,
+        (kernel,),
+        buffers(plan),
+        tuple(f"{c.loc.text()}: {c.message}" for c in plan.checks),
+        schedule.reasons,
+    )
+
+
+def params(plan: ir.Plan, regions: tuple[Region, ...]) -> tuple[Param, ...]:
+    """The arguments of a kernel, inputs first; only those that a region uses."""
+    used = {p for r in regions for p in r.params}
+    every: list[Param] = []
+    for i in plan.inputs:
+        note = i.shape + (", updated in place" if i.state else "")
+        every.append(Param(f"{i.name}_ptr", Role.INPUT, i.name, i.dtype.value, note))
+        for at in range(len(i.dims) - 1):
+            what = f"elements between rows of {i.name}"
+            every.append(Param(stride_name(i, at), Role.STRIDE, i.name, "int32", what, at))
+    for name in plan.root_names():
+        every.append(Param(f"{name}_size_ptr", Role.LIVE, name, "int32", f"int32[1]: live {name}"))
+    for o in plan.outputs:
+        note = f"{o.dtype.value}{_shape(o)}, tail: {text.tail(o.tail)}"
+        every.append(Param(f"{o.name}_ptr", Role.OUTPUT, o.name, o.dtype.value, note))
+    flags = f"int32[{len(plan.checks)}]: broken promises, counted"
+    every.append(Param("flags_ptr", Role.FLAGS, "flags", "int32", flags))
+    return tuple(p for p in every if p.name in used)
+
+
+def _shape(o: ir.Output) -> str:
+    if o.axis is None:
+        return "[1]"
+    dims = [o.axis.name + (" + 1" if o.fences else "")]
+    if isinstance(o.axis, ir.Dense) and o.axis.parent is not None:
+        dims = [o.axis.parent.name, str(o.axis.width)]
+    if len(o.columns) > 1:
+        dims.append(str(len(o.columns)))
+    return f"[{', '.join(dims)}]"
+
+
+def buffers(plan: ir.Plan) -> tuple[Buffer, ...]:
+    made = [
+        Buffer(o.name, o.dtype.value, buffer_shape(plan, o), text.tail(o.tail))
+        for o in plan.outputs
+    ]
+    if plan.checks:
+        made.append(Buffer("flags", "int32", (len(plan.checks),), "sticky counters"))
+    return tuple(made)

@@ -1,0 +1,70 @@
+"""A Tail as a region: the cells beyond the live points, some programs side by side."""
+
+from __future__ import annotations
+
+from metaplan import ir
+from metaplan.lower.emit import Shared
+from metaplan.lower.names import Names, hints
+from metaplan.lower.scans import Summing
+from metaplan.program import Let, Loop, Region, Stmt, Store
+from metaplan.ranges import Ranges
+from metaplan.schedule import Schedule, Tail
+from metaplan.writes import cells
+
+
+def region(schedule: Schedule, tail: Tail, kernel: str) -> tuple[Region, tuple[str, ...]]:
+    """The region that fills the tails of one axis's outputs."""
+    plan = schedule.plan
+    shared = Shared(plan, Ranges(), Names(hints(plan)), schedule.scan_tile)
+    prelude: list[Stmt] = []
+    tile = Summing(shared, prelude)
+    fills = [o.tail for o in tail.outputs if isinstance(o.tail, ir.Fill)]
+    tile.expect([f.value for f in fills])
+    axis = tail.axis
+    live = tile.plain(ir.Size(axis)) if axis is not None else "1"
+    name = f"live_{axis.name}" if axis is not None else "live"
+    if not live.isidentifier():
+        prelude.append(Let(name, live))
+        live = name
+    body: list[Stmt] = []
+    for (start, stop), outputs in _ranges(plan, tile, tail, live).items():
+        loop: list[Stmt] = [
+            Let("cell", f"first + tl.arange(0, {tail.tile})"),
+        ]
+        for o in outputs:
+            assert isinstance(o.tail, ir.Fill)
+            pointer = f"{shared.use(f'{o.name}_ptr')} + cell"
+            loop.append(Store(pointer, tile.plain(o.tail.value), f"cell < {stop}"))
+        first = f"{start} + program * {tail.tile}"
+        step = str(tail.programs * tail.tile)
+        body.append(Loop("first", first, stop, step, tuple(loop)))
+    names = ", ".join(o.name for o in tail.outputs)
+    title = f"the tails of {names}: {tail.tile} cells at a time."
+    made = Region(
+        f"{kernel}_{tail.name}", title, tuple(shared.params), tail.programs, (*prelude, *body)
+    )
+    return made, tuple(shared.helpers)
+
+
+def _ranges(
+    plan: ir.Plan, tile: Summing, tail: Tail, live: str
+) -> dict[tuple[str, str], list[ir.Output]]:
+    """From which cell to which each output is filled; those of one range share a loop."""
+    out: dict[tuple[str, str], list[ir.Output]] = {}
+    for o in tail.outputs:
+        assert isinstance(o.tail, ir.Fill)
+        wide = max(len(o.columns), 1)
+        start = live if wide == 1 else f"{live} * {wide}"
+        capacity = cells(plan, o)
+        stop = str(capacity)
+        if o.tail.until is not None:
+            per_row = wide
+            if isinstance(o.axis, ir.Dense) and o.axis.parent is not None:
+                assert isinstance(o.axis.width, int)
+                per_row *= o.axis.width
+            wanted = tile.at(o.tail.until, 7)
+            scaled = wanted if per_row == 1 else f"{wanted} * {per_row}"
+            more = f"{scaled} + 1" if o.fences else scaled
+            stop = f"tl.minimum({more}, {capacity})"
+        out.setdefault((start, stop), []).append(o)
+    return out

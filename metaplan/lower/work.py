@@ -1,0 +1,280 @@
+"""A Work as a region: rows of a program, lanes of a row, then the stores."""
+
+from __future__ import annotations
+
+from metaplan import ir
+from metaplan.ir import Op
+from metaplan.lower.emit import Level, Shared, joined
+from metaplan.lower.names import Names, hints
+from metaplan.lower.scans import Block, Summing, coordinates, length_of
+from metaplan.program import Barrier, Count, If, Let, Loop, Region, Stmt, Store
+from metaplan.ranges import Ranges
+from metaplan.schedule import Schedule, Work, collapsed, frame, power, same_lanes
+from metaplan.writes import Write
+
+
+def region(schedule: Schedule, work: Work, kernel: str) -> tuple[Region, tuple[str, ...]]:
+    """The region of one work, and the helper functions that it calls."""
+    shared = Shared(schedule.plan, Ranges(), Names(hints(schedule.plan)), schedule.scan_tile)
+    body = _Body(shared, work).lines()
+    title = _title(work)
+    name = f"{kernel}_{work.name}"
+    made = Region(name, title, tuple(shared.params), work.programs, tuple(body))
+    return made, tuple(shared.helpers)
+
+
+def _title(work: Work) -> str:
+    names = list(dict.fromkeys(w.buffer for w in work.writes)) or ["the checks"]
+    what = ", ".join(names)
+    rows = " x ".join(a.name for a in work.rows)
+    if not work.rows:
+        where = "once" if work.lanes is None else f"{work.tile} rows of {work.lanes.name} a program"
+    else:
+        each = f"{work.rows_per_program} rows" if work.rows_per_program > 1 else "one row"
+        where = f"{each} ({rows}) a program"
+        if work.lanes is not None:
+            where += f", {work.lanes.name} in its lanes"
+    return f"{what}: {where}."
+
+
+class _Body:
+    def __init__(self, shared: Shared, work: Work) -> None:
+        self.shared, self.work = shared, work
+        self.widths = work.widths(shared.ranges)
+        self.prelude: list[Stmt] = []
+        self.roots = [e for w in work.writes for e in w.roots()]
+        self.roots += [c.bad for _, c in work.checks]
+
+    def lines(self) -> list[Stmt]:
+        work = self.work
+        if not work.rows and work.lanes is None:
+            return self._batch()
+        return self._rows() if work.rows else self._root_lanes()
+
+    # ------------------------------------------------------------- kinds
+
+    def _tile(self) -> Summing:
+        tile = Summing(self.shared, self.prelude)
+        tile.prepare(self.roots)
+        tile.expect(self.roots)
+        return tile
+
+    def _batch(self) -> list[Stmt]:
+        tile = self._tile()
+        out: list[Stmt] = []
+        self._stores(tile, self.work.writes, out, "")
+        return [*self.prelude, *out]
+
+    def _root_lanes(self) -> list[Stmt]:
+        """The rows of the root in the lanes of few programs."""
+        axis, tile_size = self.work.lanes, self.work.tile
+        assert axis is not None
+        base = self._tile()
+        live = self._live_root(base, axis)
+        block: list[Stmt] = []
+        first = f"program * {tile_size}"
+        name = self.shared.names.fresh(axis.name)
+        span = f"tl.arange(0, {tile_size})"
+        block.append(Let(name, span if self.work.programs == 1 else f"{first} + {span}"))
+        tile = base.below(Level(axis, name, f"{name} < {live}", block))
+        assert isinstance(tile, Summing)
+        tile.block_at = Block(first, tile_size, (), (), has_lanes=True)
+        self._named_mask(tile, block, f"{axis.name}_live")
+        self._stores(tile, self.work.writes, block, tile.levels[-1].live)
+        if self.work.programs == 1:
+            return [*self.prelude, *block]
+        return [*self.prelude, If(f"{first} < {live}", tuple(block))]
+
+    def _live_root(self, tile: Summing, axis: ir.Axis) -> str:
+        return str(axis.width) if isinstance(axis, ir.Dense) else tile.plain(ir.Size(axis))
+
+    def _named_mask(self, tile: Summing, block: list[Stmt], wish: str) -> None:
+        """Gives the mask of the deepest level a name, once lanes have one."""
+        level = tile.levels[-1]
+        if level.live and not level.live.isidentifier():
+            name = self.shared.names.fresh(wish)
+            block.append(Let(name, tile.live(len(tile.levels))))
+            level.live = name
+            for above in tile.levels[:-1]:
+                assert above is not level
+
+    def _rows(self) -> list[Stmt]:
+        work, names = self.work, self.shared.names
+        base = self._tile()
+        live = self._live_root(base, work.rows[0])
+        inner = 1
+        for width in self.widths[1:]:
+            inner *= width
+        rows_live = live if inner == 1 else f"{live} * {inner}"
+        blocks_capacity = -(-self.widths[0] * inner // work.rows_per_program)
+        programs = work.programs // work.splits
+        looped = programs < blocks_capacity
+        body: list[Stmt] = []
+        block = "program" if work.splits == 1 else "block"
+        if work.splits > 1:
+            self.prelude.append(Let("split", f"program % {work.splits}"))
+            if not looped:
+                self.prelude.append(Let("block", f"program // {work.splits}"))
+        elif looped:
+            block = "block"
+        vector = work.rows_per_program > 1
+        single = not vector and len(work.rows) == 1
+        row = names.fresh(work.rows[0].name) if single else "row"
+        if vector:
+            first = names.fresh("first_row")
+            body.append(Let(first, f"{block} * {work.rows_per_program}"))
+            body.append(Let(row, f"{first} + tl.arange(0, {work.rows_per_program})[:, None]"))
+        else:
+            first = row
+            if row != block:
+                body.append(Let(row, block))
+        body.extend(self._levels(base, row, first, live, vector))
+        if not looped:
+            start = f"{block} * {work.rows_per_program}" if vector else block
+            inside: list[Stmt] = [If(f"{start} < {rows_live}", tuple(body))]
+            return [*self.prelude, *(inside if vector else body)]
+        start = "program" if work.splits == 1 else f"program // {work.splits}"
+        stop = rows_live if not vector else f"tl.cdiv({rows_live}, {work.rows_per_program})"
+        return [*self.prelude, Loop(block, start, stop, str(programs), tuple(body))]
+
+    def _levels(
+        self, base: Summing, row: str, first: str, live: str, vector: bool
+    ) -> list[Stmt]:
+        """The row levels, and inside them the lanes: nested ifs for one row, masks for several."""
+        work, shared = self.work, self.shared
+        out: list[Stmt] = []
+        names = coordinates(shared, out, work.rows, list(self.widths), row)
+        tile, blocks = base, [out]
+        conditions: list[str] = []
+        for at, (axis, name) in enumerate(zip(work.rows, names, strict=True)):
+            alive = f"{name} < {live}" if at == 0 else self._below(tile, axis, name)
+            block: list[Stmt] = blocks[-1] if vector else []
+            tile = tile.below(Level(axis, name, alive if vector else "", block), column=vector)
+            tile.block_at = Block(first, work.rows_per_program, self.widths, tuple(names))
+            if vector and alive:
+                self._named_mask(tile, block, f"{axis.name}_live")
+            conditions.append(alive)
+            blocks.append(block)
+        self._inside(tile, blocks[-1], vector)
+        if vector:
+            return out
+        for condition, block, above in zip(
+            reversed(conditions), reversed(blocks[1:]), reversed(blocks[:-1]), strict=True
+        ):
+            above.extend([If(condition, tuple(block))] if condition else block)
+        return out
+
+    def _below(self, tile: Summing, axis: ir.Axis, offset: str) -> str:
+        if isinstance(axis, ir.Dense):
+            return ""
+        return f"{offset} < {tile.at(length_of(axis), 2)}"
+
+    # ------------------------------------------------------------- lanes
+
+    def _inside(self, tile: Summing, block: list[Stmt], vector: bool) -> None:
+        work = self.work
+        if work.lanes is not None:
+            self._lanes(tile, block, work.lanes, work.writes, vector)
+            return
+        axes = {w: frame(w.axis) for w in work.writes}
+        own = [w for w in work.writes if len(axes[w]) == len(work.rows)]
+        deeper = [w for w in work.writes if len(axes[w]) > len(work.rows)]
+        for w in own:
+            for e in w.roots():
+                tile.plain(e)
+        groups: list[tuple[ir.Axis, list[Write]]] = []
+        for w in deeper:
+            last = axes[w][-1]
+            for axis, group in groups:
+                if same_lanes(axis, last):
+                    group.append(w)
+                    break
+            else:
+                groups.append((last, [w]))
+        for axis, group in groups:
+            self._lanes(tile, block, axis, tuple(group), vector)
+        if work.in_order:
+            block.append(Barrier())
+        self._stores(tile, tuple(own), block, tile.live(len(tile.levels)) if vector else "")
+
+    def _lanes(
+        self,
+        tile: Summing,
+        block: list[Stmt],
+        axis: ir.Axis,
+        writes: tuple[Write, ...],
+        vector: bool,
+    ) -> None:
+        work, shared = self.work, self.shared
+        bound = shared.ranges.bound(axis)
+        size = work.tile if work.lanes is not None else min(power(bound), 1024)
+        looped = bound > size
+        name = shared.names.fresh(f"{axis.name}_offset")
+        span = f"tl.arange(0, {size})" + ("[None, :]" if vector else "")
+        body: list[Stmt] = [] if looped else block
+        length = tile.at(length_of(axis), 2)
+        start = shared.names.fresh(f"{axis.name}_first") if looped else ""
+        body.append(Let(name, f"{start} + {span}" if looped else span))
+        exact = isinstance(axis, ir.Dense) and bound % size == 0
+        alive = "" if exact else f"{name} < {length}"
+        lanes = tile.below(Level(axis, name, alive, body))
+        assert isinstance(lanes, Summing)
+        lanes.block_at = Block(
+            tile.block_at.first if tile.block_at else "0",
+            work.rows_per_program,
+            (*self.widths, bound),
+            (*(tile.block_at.offsets if tile.block_at else ()), name),
+            has_lanes=True,
+            carried=looped,
+        )
+        self._named_mask(lanes, body, f"{axis.name}_live")
+        mask = lanes.levels[-1].live or tile.live(len(tile.levels))
+        self._stores(lanes, writes, body, mask if vector or alive else "")
+        if not looped:
+            return
+        stop = length if not vector or isinstance(axis, ir.Dense) else f"tl.max({length})"
+        first, step = "0", str(size)
+        if work.splits > 1:
+            first, step = f"split * {size}", str(size * work.splits)
+        block.append(Loop(start, first, stop, step, tuple(body)))
+
+    # ------------------------------------------------------------ stores
+
+    def _stores(
+        self, tile: Summing, writes: tuple[Write, ...], out: list[Stmt], live: str
+    ) -> None:
+        stores: list[Stmt] = []
+        for w in writes:
+            where = w.where
+            for axis in ir.chain(w.axis):
+                if collapsed(axis):
+                    assert isinstance(axis, ir.Ragged)
+                    zero = ir.Const(0, loc=axis.loc)
+                    some: ir.Expr = ir.Bin(Op.LT, zero, axis.length, loc=axis.loc)
+                    if isinstance(axis.length, ir.Cast) and isinstance(axis.length.of, ir.Node):
+                        some = axis.length.of
+                    where = some if where is None else ir.Bin(Op.AND, where, some, loc=w.value.loc)
+            mask = joined(live, tile.plain(where) if where is not None else "")
+            stores.append(Store(self._pointer(tile, w), tile.plain(w.value), mask, _note(w)))
+        counts: list[Stmt] = []
+        for number, check in self.work.checks:
+            if frame(check.axis) == tuple(level.axis for level in tile.levels):
+                bad = joined(live, tile.plain(check.bad))
+                flag = f"{self.shared.use('flags_ptr')} + {number}"
+                counts.append(Count(flag, bad, check.loc.text()))
+        if self.work.in_order and any(w.target is not None for w in writes) and tile.above:
+            out.append(Barrier()) if len(tile.levels) > len(self.work.rows) else None
+        out.extend(stores)
+        out.extend(counts)
+
+    def _pointer(self, tile: Summing, w: Write) -> str:
+        pointer = self.shared.use(f"{w.buffer}_ptr")
+        if w.target is not None:
+            return f"{pointer} + {tile.address(w.target, w.at)}" if w.at else pointer
+        assert w.position is not None
+        place = tile.at(w.position, 6)
+        return pointer if place == "0" else f"{pointer} + {place}"
+
+
+def _note(w: Write) -> str:
+    return ""

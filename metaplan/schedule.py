@@ -1,0 +1,219 @@
+"""Plan -> Schedule: which stores share a program, how many rows and lanes it takes, and why.
+
+The only place with heuristics. What a choice costs was measured (docs/performance.md): a launch costs
+0.5 us and a chain of dependent loads 0.5 us a link, so everything goes into one launch and every
+program finds its own start by summing the counts of the rows before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from metaplan import ir
+from metaplan.ranges import Ranges
+from metaplan.target import Target
+from metaplan.writes import Write, writes
+
+RECOMPUTE = 1 << 16  # points that one program sums by itself; beyond, a first launch sums blocks
+SCAN_TILE = 4096  # points of one step of that sum
+LANES = 1024  # widest tile of a row
+WAVES = 8  # programs a processor holds at once, about: beyond that a program loops
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Stores that run in the same programs: ``rows`` flattened axes, ``lanes`` along the last one.
+
+    Without ``rows`` the lanes are the root's rows; without ``lanes`` each row is one point.
+    """
+
+    name: str
+    rows: tuple[ir.Axis, ...]
+    lanes: ir.Axis | None
+    writes: tuple[Write, ...]
+    checks: tuple[tuple[int, ir.Check], ...]
+    rows_per_program: int = 1
+    tile: int = 1
+    splits: int = 1
+    programs: int = 1
+    in_order: bool = False
+
+    def widths(self, ranges: Ranges) -> tuple[int, ...]:
+        return tuple(ranges.bound(a) for a in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The cells beyond the live points of ``axis``, for every output that fills them."""
+
+    name: str
+    axis: ir.Axis | None
+    outputs: tuple[ir.Output, ...]
+    tile: int
+    programs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The works and tails of one launch; ``reasons`` says why each choice was made."""
+
+    plan: ir.Plan
+    works: tuple[Work, ...]
+    tails: tuple[Tail, ...]
+    num_warps: int
+    scan_tile: int
+    reasons: tuple[tuple[str, str], ...]
+
+
+def power(n: int) -> int:
+    """The smallest power of two that is ``n`` or more."""
+    return 1 << max(n - 1, 0).bit_length()
+
+
+def collapsed(axis: ir.Axis) -> bool:
+    """An axis with at most one point a row has its parent's points, or some of them."""
+    return isinstance(axis, ir.Ragged) and axis.most == 1
+
+
+def frame(axis: ir.Axis | None) -> tuple[ir.Axis, ...]:
+    """The axes that the points of ``axis`` are enumerated along."""
+    return tuple(a for a in ir.chain(axis) if not collapsed(a))
+
+
+def same_lanes(a: ir.Axis, b: ir.Axis) -> bool:
+    """Whether two axes have the same points: two parts of one length under one parent."""
+    if a == b:
+        return True
+    if isinstance(a, ir.Ragged | ir.Part) and isinstance(b, ir.Ragged | ir.Part):
+        return a.length == b.length and a.most == b.most and ir.parent(a) == ir.parent(b)
+    return isinstance(a, ir.Dense) and isinstance(b, ir.Dense) and (a.parent, a.width) == (
+        b.parent,
+        b.width,
+    )
+
+
+def schedule(plan: ir.Plan, target: Target) -> Schedule:
+    """The choices for one plan on one target; a pure function of both."""
+    ranges = Ranges()
+    works = _works(plan)
+    works = [_sized(w, ranges, target) for w in works]
+    tails = _tails(plan, target)
+    reasons = [(w.name, _reason(w, ranges)) for w in works]
+    reasons += [(t.name, f"{t.programs} programs fill {t.tile} cells at a time") for t in tails]
+    return Schedule(plan, tuple(works), tuple(tails), 4, SCAN_TILE, tuple(reasons))
+
+
+def _works(plan: ir.Plan) -> list[Work]:
+    if plan.updates:
+        return _in_order(plan)
+    works: list[Work] = []
+    for write in writes(plan):
+        rows, lanes = _split(write)
+        _join(works, rows, lanes, write)
+    for number, check in enumerate(plan.checks):
+        _host(works, number, check)
+    return works
+
+
+def _split(write: Write) -> tuple[tuple[ir.Axis, ...], ir.Axis | None]:
+    axes = frame(write.axis)
+    if not axes:
+        return (), None
+    inner = [e for e in ir.walk(*write.roots()) if isinstance(e, ir.Reduce) and e.to is not None]
+    if any(frame(e.to) == axes for e in inner):
+        return axes, None
+    return axes[:-1], axes[-1]
+
+
+def _join(
+    works: list[Work], rows: tuple[ir.Axis, ...], lanes: ir.Axis | None, write: Write
+) -> None:
+    for at, w in enumerate(works):
+        alike = w.lanes is lanes is None or (
+            w.lanes is not None and lanes is not None and same_lanes(w.lanes, lanes)
+        )
+        if w.rows == rows and alike:
+            works[at] = replace(w, writes=(*w.writes, write))
+            return
+    name = lanes.name if lanes is not None else rows[-1].name if rows else "batch"
+    if any(w.name == name for w in works):
+        name = f"{name}_{len(works)}"
+    works.append(Work(name, rows, lanes, (write,), ()))
+
+
+def _host(works: list[Work], number: int, check: ir.Check) -> None:
+    """A check runs where its value is computed anyway; else in a work of its own."""
+    axes = frame(check.axis)
+    for at, w in enumerate(works):
+        whole = (*w.rows, *([w.lanes] if w.lanes is not None else []))
+        if whole == axes:
+            works[at] = replace(w, checks=(*w.checks, (number, check)))
+            return
+    rows, lanes = (axes[:-1], axes[-1]) if axes else ((), None)
+    name = f"check_{check.axis.name if check.axis is not None else 'batch'}"
+    works.append(Work(name, rows, lanes, (), ((number, check),)))
+
+
+def _in_order(plan: ir.Plan) -> list[Work]:
+    """A plan with updates: a program owns a row, reads all that it needs, then writes."""
+    every = writes(plan)
+    roots = [frame(w.axis)[0] for w in every if w.axis is not None]
+    root = roots[0]
+    checks = tuple(enumerate(plan.checks))
+    return [Work(root.name, (root,), None, tuple(every), checks, in_order=True)]
+
+
+def _sized(w: Work, ranges: Ranges, target: Target) -> Work:
+    if not w.rows and w.lanes is None:
+        return w
+    room = target.processors * WAVES
+    if not w.rows:
+        assert w.lanes is not None
+        bound = ranges.bound(w.lanes)
+        tile = min(power(bound), 256)
+        return replace(w, tile=tile, programs=-(-bound // tile))
+    points = 1
+    for width in w.widths(ranges):
+        points *= width
+    bound = 1 if w.lanes is None else ranges.bound(w.lanes)
+    tile = min(power(bound), LANES)
+    rows = 1
+    if tile < 128 and not w.in_order:
+        rows = max(1, min(256 // tile, power(points)))
+    if tile <= 256 and not w.in_order and points > 4 * room:
+        rows = max(rows, min(power(-(-points // (2 * room))), 16, 4096 // tile))
+    blocks = -(-points // rows)
+    splits = 1
+    if bound > tile:
+        splits = max(1, min(-(-bound // tile), 4, room // max(min(blocks, room), 1)))
+    programs = min(blocks, max(room // splits, 1)) * splits
+    return replace(w, rows_per_program=rows, tile=tile, splits=splits, programs=programs)
+
+
+def _tails(plan: ir.Plan, target: Target) -> list[Tail]:
+    groups: dict[ir.Axis | None, list[ir.Output]] = {}
+    for o in plan.outputs:
+        if isinstance(o.tail, ir.Fill):
+            groups.setdefault(o.axis, []).append(o)
+    tails: list[Tail] = []
+    for axis, outputs in groups.items():
+        name = f"{axis.name if axis is not None else 'batch'}_tail"
+        room = plan.size(axis.name) if axis is not None else 1
+        tile = min(power(room), 1024)
+        programs = max(1, min(-(-room // tile), target.processors // 4))
+        tails.append(Tail(name, axis, tuple(outputs), tile, programs))
+    return tails
+
+
+def _reason(w: Work, ranges: Ranges) -> str:
+    if not w.rows:
+        where = "one cell" if w.lanes is None else f"rows of {w.lanes.name}, {w.tile} a program"
+        return f"{where}: {w.programs} programs"
+    rows = " x ".join(f"{a.name} {n}" for a, n in zip(w.rows, w.widths(ranges), strict=True))
+    lanes = "one point each" if w.lanes is None else f"{w.tile} lanes of {w.lanes.name}"
+    text = f"rows {rows}; {w.rows_per_program} a program, {lanes}"
+    if w.splits > 1:
+        text += f", {w.splits} programs share a long row"
+    if w.in_order:
+        text += "; state is updated in place, so a program owns its row"
+    return f"{text}: {w.programs} programs"

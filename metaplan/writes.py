@@ -1,0 +1,78 @@
+"""What a plan stores, one buffer element at a time: outputs, updates and checks alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metaplan import ir
+from metaplan.interp import buffer_shape
+from metaplan.ir import Op
+from metaplan.passes.place import index
+from metaplan.ranges import Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """``buffer[position] = value`` at every point of ``axis`` where ``where`` holds.
+
+    For an update, ``target`` and ``at`` say the element instead of ``position``.
+    """
+
+    buffer: str
+    axis: ir.Axis | None
+    value: ir.Expr
+    where: ir.Expr | None
+    position: ir.Expr | None = None
+    target: ir.Input | None = None
+    at: tuple[ir.Expr, ...] = ()
+
+    def roots(self) -> tuple[ir.Expr, ...]:
+        """The expressions that this write needs."""
+        extra = [e for e in (self.position, self.where) if e is not None]
+        return (*self.at, *extra, self.value)
+
+
+def cells(plan: ir.Plan, o: ir.Output) -> int:
+    """How many elements the buffer of ``o`` has."""
+    total = 1
+    for n in buffer_shape(plan, o):
+        total *= n
+    return total
+
+
+def writes(plan: ir.Plan) -> list[Write]:
+    """The stores of a placed plan; a point that the buffer has no room for is left out."""
+    ranges = Ranges()
+    out: list[Write] = []
+    for o in plan.outputs:
+        pairs = o.parts or tuple((o.axis, c) for c in o.columns)
+        for column, (axis, value) in enumerate(pairs):
+            position = _position(axis, 0 if o.parts else column, len(o.columns))
+            where = o.where
+            if axis is not None and _may_exceed(ranges, axis):
+                room = ir.Const(cells(plan, o) - o.fences, loc=o.loc)
+                inside = ir.Bin(Op.LT, position, room, loc=o.loc)
+                where = inside if where is None else ir.Bin(Op.AND, where, inside, loc=o.loc)
+            out.append(Write(o.name, axis, value, where, position))
+    for u in plan.updates:
+        out.append(Write(u.target.name, u.axis, u.value, u.where, None, u.target, u.index))
+    return out
+
+
+def _position(axis: ir.Axis | None, column: int, columns: int) -> ir.Expr:
+    if axis is None:
+        return ir.Const(column)
+    place = index(axis)
+    if columns <= 1:
+        return place
+    scaled = ir.Bin(Op.MUL, place, ir.Const(columns, loc=axis.loc), loc=axis.loc)
+    return ir.Bin(Op.ADD, scaled, ir.Const(column, loc=axis.loc), loc=axis.loc)
+
+
+def _may_exceed(ranges: Ranges, axis: ir.Axis) -> bool:
+    return any(
+        isinstance(a, ir.Ragged)
+        and a.capacity is not None
+        and ranges.capacity(a.parent) * ranges.bound(a) > a.capacity
+        for a in (*ir.chain(axis), *([axis.whole] if isinstance(axis, ir.Part) else []))
+    )
