@@ -1,11 +1,16 @@
-"""Runs a generated kernel on CPU tensors under the Triton interpreter, beside the plan's meaning."""
+"""Runs a generated kernel on CPU tensors under the Triton interpreter, beside the plan's meaning.
+
+Nothing around the kernel is friendly: buffers hold garbage and lie between guard cells, inputs are
+rows of a wider array that is full of wild values, so that a read or a write in the wrong place shows.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,11 +20,15 @@ import torch
 
 from metaplan import interp, ir
 from metaplan.compiler import Built, build
+from metaplan.lower.program import lower
 from metaplan.program import Role
+from metaplan.schedule import Schedule
 from metaplan.target import DEFAULT
 from tests.interpreter_masks import boolean_masks
 
-SENTINEL = -77
+GUARD = 64
+Arrays = dict[str, np.ndarray]
+Change = Callable[[Schedule], Schedule]
 
 
 def load(source: str, name: str) -> ModuleType:
@@ -34,45 +43,90 @@ def load(source: str, name: str) -> ModuleType:
     return module
 
 
-def empty(plan: ir.Plan) -> dict[str, np.ndarray]:
-    """Buffers at capacity, full of a value that no plan computes."""
-    made: dict[str, np.ndarray] = {}
-    for o in plan.outputs:
-        fill = 99 if o.dtype in (ir.DType.U8,) else SENTINEL
-        made[o.name] = np.full(interp.buffer_shape(plan, o), fill).astype(o.dtype.value)
-    return made
+def garbage(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
+    """An array of anything; every cell of another seed's differs with high probability."""
+    rng = np.random.default_rng(seed)
+    size = np.dtype(dtype).itemsize
+    if dtype == "bool":
+        return rng.integers(0, 2, shape).astype(bool)
+    return rng.integers(0, 256, (*shape, size), np.uint8).view(dtype)[..., 0]
+
+
+def before(plan: ir.Plan, seed: int = 0) -> Arrays:
+    """Buffers at capacity, as a step may find them: full of garbage."""
+    return {
+        o.name: garbage(interp.buffer_shape(plan, o), o.dtype.value, seed + at)
+        for at, o in enumerate(plan.outputs)
+    }
+
+
+@dataclass(slots=True)
+class Guarded:
+    """An array between guard cells; ``rows`` of a matrix are ``gap`` cells apart."""
+
+    whole: torch.Tensor
+    view: torch.Tensor
+    kept: torch.Tensor
+    mask: torch.Tensor
+
+    @classmethod
+    def of(cls, array: np.ndarray, gap: int = 0) -> Guarded:
+        array = np.atleast_1d(array)
+        wide = (*array.shape[:-1], array.shape[-1] + gap)
+        cells = int(np.prod(wide))
+        whole = torch.from_numpy(garbage((cells + 2 * GUARD,), array.dtype.name, cells))
+        inner = whole[GUARD : GUARD + cells].view(wide)[..., : array.shape[-1]]
+        inner.copy_(torch.from_numpy(np.ascontiguousarray(array)))
+        mask = torch.ones(len(whole), dtype=torch.bool)
+        mask[GUARD : GUARD + cells].view(wide)[..., : array.shape[-1]] = False
+        return cls(whole, inner, whole[mask].clone(), mask)
+
+    def check(self, name: str) -> None:
+        assert torch.equal(self.whole[self.mask], self.kept), f"wrote outside {name}"
 
 
 class Compiled:
-    """One built plan, with its kernels loaded."""
+    """One built plan with its kernels loaded; ``change`` forces another legal schedule."""
 
-    def __init__(self, plan: ir.Plan, sizes: Mapping[str, int]) -> None:
+    def __init__(
+        self, plan: ir.Plan, sizes: Mapping[str, int], change: Change | None = None
+    ) -> None:
         self.built: Built = build(plan, sizes, DEFAULT)
+        if change is not None:
+            chosen = change(self.built.schedule)
+            self.built = replace(self.built, schedule=chosen, program=lower(chosen))
+        self.plan = self.built.bound
         self.module = load(self.built.source, plan.name)
 
     def kernel(
         self, inputs: Mapping[str, Any], live: Mapping[str, int], buffers: Mapping[str, np.ndarray]
     ) -> list[int]:
         """Fills ``buffers`` (and the states among ``inputs``) in place; the counts of the flags."""
-        given = {n: torch.from_numpy(np.atleast_1d(np.asarray(v))) for n, v in inputs.items()}
-        made = {n: torch.from_numpy(b) for n, b in buffers.items()}
+        given = {n: Guarded.of(np.asarray(v), gap=3) for n, v in inputs.items()}
+        made = {n: Guarded.of(b) for n, b in buffers.items()}
         flags = torch.zeros(max(len(self.built.program.flags), 1), dtype=torch.int32)
         for kernel in self.built.program.kernels:
             arguments: dict[str, Any] = {}
             for p in kernel.params:
                 match p.role:
                     case Role.INPUT:
-                        arguments[p.name] = given[p.of]
+                        arguments[p.name] = given[p.of].view
                     case Role.STRIDE:
-                        arguments[p.name] = given[p.of].stride(p.dim)
+                        arguments[p.name] = given[p.of].view.stride(p.dim)
                     case Role.LIVE:
                         arguments[p.name] = torch.tensor([live[p.of]], dtype=torch.int32)
                     case Role.FLAGS:
                         arguments[p.name] = flags
                     case _:
-                        arguments[p.name] = made[p.of]
+                        arguments[p.name] = made[p.of].view
             with boolean_masks():
                 getattr(self.module, kernel.name)[(kernel.grid,)](**arguments)
+        for name, buffer in made.items():
+            buffer.check(name)
+            buffers[name][...] = buffer.view.numpy().reshape(buffers[name].shape)
+        for name in self.states:
+            given[name].check(name)
+            inputs[name][...] = given[name].view.numpy()
         return flags.tolist()
 
     def meaning(
@@ -80,36 +134,54 @@ class Compiled:
     ) -> Counter[str]:
         """The same through the NumPy interpreter."""
         given = {n: np.atleast_1d(np.asarray(v)) for n, v in inputs.items()}
-        return interp.run(self.built.bound, given, live, buffers)
+        return interp.run(self.plan, given, live, buffers)
+
+    @property
+    def states(self) -> frozenset[str]:
+        return frozenset(i.name for i in self.plan.inputs if i.state)
+
+    def defined(self, inputs: Mapping[str, Any], live: Mapping[str, int], seed: int) -> Arrays:
+        """Which cells of each buffer the plan says anything of: all but those of undefined tails."""
+        once = before(self.plan, seed)
+        twice = {n: ~b for n, b in once.items()}
+        states = {n: np.array(v) for n, v in inputs.items()}
+        self.meaning(states, live, once)
+        self.meaning({n: np.array(v) for n, v in inputs.items()}, live, twice)
+        loose = {o.name for o in self.plan.outputs if isinstance(o.tail, ir.Undefined)}
+        return {n: (b == twice[n]) | (n not in loose) for n, b in once.items()}
 
 
-def split(compiled: Compiled, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
-    """Inputs and live sizes apart."""
-    names = {i.name for i in compiled.built.bound.inputs}
-    roots = set(compiled.built.bound.root_names())
-    given = {
-        n: np.array(v, dtype=next(i.dtype.value for i in compiled.built.bound.inputs if i.name == n))
-        for n, v in inputs.items()
-        if n in names
-    }
+def split(compiled: Compiled, inputs: Mapping[str, Any]) -> tuple[Arrays, dict[str, int]]:
+    """Inputs, each in its dtype, and live sizes apart."""
+    dtypes = {i.name: i.dtype.value for i in compiled.plan.inputs}
+    roots = set(compiled.plan.root_names())
+    given = {n: np.array(v, dtype=dtypes[n]) for n, v in inputs.items() if n in dtypes}
     return given, {n: int(v) for n, v in inputs.items() if n in roots}
 
 
-def compare(compiled: Compiled, inputs: Mapping[str, Any]) -> None:
-    """Asserts that the kernel fills every buffer as the plan means, undefined tails apart."""
+def first_difference(want: np.ndarray, got: np.ndarray, said: np.ndarray) -> str:
+    """Where two buffers differ, for a person; empty where they do not."""
+    differs = (want != got) & said
+    if not differs.any():
+        return ""
+    at = tuple(int(i) for i in np.argwhere(differs)[0])
+    return f"{list(at)} is {got[at]}, the plan means {want[at]}; {int(differs.sum())} cells differ"
+
+
+def compare(compiled: Compiled, inputs: Mapping[str, Any], seed: int = 0) -> Arrays:
+    """Asserts that the kernel does to every buffer and state what the plan means; returns them."""
     given, live = split(compiled, inputs)
-    states = {i.name for i in compiled.built.bound.inputs if i.state}
-    want, got = empty(compiled.built.bound), empty(compiled.built.bound)
-    mine = {n: v.copy() if n in states else v for n, v in given.items()}
-    theirs = {n: v.copy() if n in states else v for n, v in given.items()}
-    compiled.meaning(mine, live, want)
-    compiled.kernel(theirs, live, got)
-    for name in want:
-        assert np.array_equal(want[name], got[name]), (
-            name,
-            np.argwhere(want[name] != got[name])[:5].tolist(),
-            want[name].reshape(-1)[:40].tolist(),
-            got[name].reshape(-1)[:40].tolist(),
-        )
-    for name in states:
-        assert np.array_equal(mine[name], theirs[name]), name
+    want, got = before(compiled.plan, seed), before(compiled.plan, seed)
+    mine, theirs = ({n: v.copy() for n, v in given.items()} for _ in range(2))
+    broken = compiled.meaning(mine, live, want)
+    flags = compiled.kernel(theirs, live, got)
+    said = compiled.defined(given, live, seed)
+    wrong = {n: first_difference(want[n], got[n], said[n]) for n in want}
+    wrong |= {
+        n: first_difference(mine[n], theirs[n], np.ones(mine[n].shape, bool))
+        for n in compiled.states
+    }
+    wrong = {n: text for n, text in wrong.items() if text}
+    assert not wrong, wrong
+    assert bool(sum(broken.values())) == bool(sum(flags)), (broken, flags)
+    return got | {n: theirs[n] for n in compiled.states}

@@ -1,0 +1,254 @@
+# pyright: basic
+"""The step on a GPU: arguments bound once, one launch a call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from metaplan import catalogue
+from metaplan.compiler import Built
+from metaplan.program import Kernel as Planned
+from metaplan.program import Role
+from metaplan.runtime import inputs as given
+from metaplan.runtime import modules
+from metaplan.runtime.buffers import allocate
+from metaplan.runtime.compiled import Kernel, compile_kernel, this_target
+from metaplan.runtime.launch import Launch, Sequence
+from metaplan.runtime.layout import Field
+from metaplan.runtime.movers import mover_for
+from metaplan.runtime.staging import Ring
+from metaplan.runtime.step import Step
+
+TYPES = {"bool": "i1", "uint8": "u8", "int32": "i32", "int64": "i64"}
+
+
+def device_target(device: str) -> tuple[torch.device, str]:
+    """The device and the name of its target."""
+    if not torch.cuda.is_available():
+        raise catalogue.no_device(device)
+    where = torch.device(device)
+    if where.index is None:
+        where = torch.device(where.type, torch.cuda.current_device())
+    return where, this_target(where)
+
+
+def types_of(kernel: Planned) -> dict[str, str]:
+    """Triton's signature of a kernel: nothing in it depends on a value."""
+    return {
+        p.name: "i32" if p.role is Role.STRIDE else f"*{TYPES[p.dtype]}" for p in kernel.params
+    }
+
+
+def compiled(built: Built) -> tuple[Kernel, ...]:
+    """The kernels of a build for its target, from the disk cache where they are there."""
+    module = modules.load(built.source, built.program.name)
+    ours = (Role.OUTPUT, Role.FLAGS, Role.WORKSPACE)
+    return tuple(
+        compile_kernel(
+            getattr(module, k.name),
+            types_of(k),
+            {},
+            target=built.target.name,
+            aligned=[p.name for p in k.params if p.role in ours],
+            num_warps=k.num_warps,
+        )
+        for k in built.program.kernels
+    )
+
+
+class DeviceStep(Step):
+    """Launches the kernels of a plan on one device."""
+
+    def __init__(self, built: Built, device: torch.device, lag: int) -> None:
+        super().__init__(built)
+        self.device = device
+        self.kernels = compiled(built)
+        fields = [Field(b.name, TYPES[b.dtype], b.shape) for b in built.program.buffers]
+        self.buffers = allocate(fields, device)
+        names = {o.name for o in built.bound.outputs}
+        self.outputs = {n: b for n, b in self.buffers.items() if n in names}
+        for buffer in self.buffers.values():
+            buffer.zero_()
+        staged = [
+            Field(s.name, TYPES[s.dtype], s.capacity or (1,))
+            for s in self.slots.values()
+            if s.staged or s.scalar
+        ]
+        self.ring = Ring(staged, mover_for(device), lag=lag) if staged else None
+        self.tensors: dict[str, torch.Tensor] = {}
+        self.words: dict[str, int] = {}
+        self.hosted: dict[str, Any] = {}
+        self.recorded = False
+        self.params = self._params()
+        self.plain = Sequence(self._launches(), device)
+        self.staging = (
+            Sequence(self._launches(), device, ring=self.ring) if self.ring is not None else None
+        )
+        self.launch = self._unbound
+
+    def _params(self) -> dict[str, list[tuple[str, int | None]]]:
+        """The kernel arguments that each slot decides: its pointer, and a stride for each row."""
+        made: dict[str, list[tuple[str, int | None]]] = {n: [] for n in self.slots}
+        for kernel in self.built.program.kernels:
+            for p in kernel.params:
+                if p.role in (Role.INPUT, Role.LIVE, Role.STRIDE):
+                    at = p.dim if p.role is Role.STRIDE else None
+                    if (p.name, at) not in made[p.of]:
+                        made[p.of].append((p.name, at))
+        return made
+
+    def _launches(self) -> tuple[Launch, ...]:
+        nothing = torch.zeros(1, dtype=torch.int32, device=self.device)
+        launches: list[Launch] = []
+        for planned, kernel in zip(self.built.program.kernels, self.kernels, strict=True):
+            arguments: dict[str, Any] = {}
+            for p in planned.params:
+                match p.role:
+                    case Role.OUTPUT | Role.FLAGS | Role.WORKSPACE:
+                        arguments[p.name] = self.buffers[p.of]
+                    case Role.STRIDE:
+                        arguments[p.name] = 0
+                    case _:
+                        arguments[p.name] = nothing
+            launches.append(Launch(kernel, planned.grid, arguments))
+        return tuple(launches)
+
+    # --------------------------------------------------------------- call
+
+    def __call__(self, **inputs: Any) -> None:
+        if inputs:
+            self.bind(**inputs)
+        if self.hosted:
+            self._write()
+        self.launch()
+
+    def bind(self, **inputs: Any) -> Step:
+        self._open()
+        self._known(inputs)
+        live = self._live(inputs)
+        tensors: dict[str, torch.Tensor] = {}
+        hosted: dict[str, Any] = {}
+        for name, value in inputs.items():
+            slot = self.slots[name]
+            if slot.staged:
+                hosted[name] = given.check_array(slot, value, live.get(self._root(slot), 0) or 0)
+            elif given.is_tensor(value):
+                if value is not self.tensors.get(name):
+                    given.check_tensor(slot, value, self.device, live.get(self._root(slot)))
+                tensors[name] = value
+            elif slot.scalar:
+                hosted[name] = given.check_int(slot, value)
+            else:
+                raise catalogue.wrong_type(name, slot.shape, f"a {type(value).__name__}")
+        self._short(live, tensors)
+        self._take(tensors, hosted)
+        return self
+
+    def _root(self, slot: given.Slot) -> str:
+        if slot.given is not None and slot.roots[:1] == (True,):
+            return str(slot.given.dims[0])
+        return ""
+
+    def _live(self, inputs: dict[str, Any]) -> dict[str, int | None]:
+        """The live number of each root where the host gives it."""
+        known: dict[str, int | None] = {}
+        for name in self.built.bound.root_names():
+            value = inputs.get(name, self.hosted.get(name))
+            known[name] = (
+                value if isinstance(value, int | np.integer) and not isinstance(value, bool) else None
+            )
+        return known
+
+    def _short(self, live: dict[str, int | None], new: dict[str, torch.Tensor]) -> None:
+        """Tensors bound before that are too short for a live number that grew."""
+        for name, tensor in self.tensors.items():
+            root = self._root(self.slots[name])
+            needed = live.get(root)
+            if name not in new and needed is not None and tensor.shape[0] < needed:
+                given.check_tensor(self.slots[name], tensor, self.device, needed)
+
+    def _take(self, tensors: dict[str, torch.Tensor], hosted: dict[str, Any]) -> None:
+        moved = [n for n, t in tensors.items() if t.data_ptr() != self.words.get(n)]
+        fresh = [n for n in hosted if n not in self.hosted]
+        if self.recorded and (moved or fresh):
+            raise catalogue.rebound_after_emit([*moved, *fresh])
+        for name in moved:
+            self._point(name, tensors[name].data_ptr(), tensors[name])
+            self.hosted.pop(name, None)
+        self.tensors |= tensors
+        for name in fresh:
+            assert self.ring is not None
+            self._point(name, self.ring.address(name), None)
+            self.tensors.pop(name, None)
+        self.hosted |= hosted
+        self._ready()
+
+    def _point(self, name: str, address: int, tensor: torch.Tensor | None) -> None:
+        self.words[name] = address
+        for sequence in (self.plain, self.staging):
+            if sequence is None:
+                continue
+            for param, dim in self.params[name]:
+                word = address if dim is None else self._stride(name, dim, tensor)
+                sequence.poke(param, word)
+
+    def _stride(self, name: str, dim: int, tensor: torch.Tensor | None) -> int:
+        if tensor is not None:
+            return tensor.stride(dim)
+        stride = 1
+        for n in self.slots[name].capacity[dim + 1 :]:
+            stride *= n
+        return stride
+
+    def _ready(self) -> None:
+        missing = [n for n in self.slots if n not in self.words]
+        self.launch = self._unbound
+        if not missing:
+            chosen = self.staging if self.hosted else self.plain
+            assert chosen is not None
+            self.launch = chosen.launch
+
+    def _unbound(self) -> None:
+        self._open()
+        missing = [n for n in self.slots if n not in self.words]
+        raise catalogue.missing_arguments(self.built.bound.name, missing)
+
+    def _write(self) -> None:
+        """The host's values into the ring's next slot."""
+        assert self.ring is not None
+        views = self.ring.begin()
+        for name, value in self.hosted.items():
+            if isinstance(value, int):
+                views[name][0] = value
+            else:
+                views[name][tuple(slice(n) for n in value.shape)] = value
+
+    # ------------------------------------------------------------- graphs
+
+    def emit(self) -> None:
+        self._open()
+        if any(n not in self.words for n in self.slots):
+            raise catalogue.emit_before_bind(self.built.bound.name)
+        self.plain.record()
+        self.recorded = True
+
+    def stage(self, **inputs: Any) -> None:
+        self.bind(**inputs)
+        if self.hosted:
+            self._write()
+            assert self.ring is not None
+            self.ring.commit()
+
+    def flags(self) -> dict[str, int]:
+        self._open()
+        if "flags" not in self.buffers:
+            return {}
+        counts = self.buffers["flags"].tolist()
+        return {n: c for n, c in zip(self.built.program.flags, counts, strict=True) if c}
+
+    def close(self) -> None:
+        super().close()
+        self.launch = self._unbound

@@ -1,0 +1,78 @@
+# pyright: basic
+"""The step without a GPU: the plan itself in NumPy, with the same call, buffers and errors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from metaplan import catalogue, interp
+from metaplan.compiler import Built
+from metaplan.runtime import inputs as given
+from metaplan.runtime.step import Step
+
+
+class HostStep(Step):
+    """Runs the plan with ``interp`` on CPU memory."""
+
+    def __init__(self, built: Built) -> None:
+        super().__init__(built)
+        plan = built.bound
+        self.arrays = {
+            o.name: np.zeros(interp.buffer_shape(plan, o), o.dtype.value) for o in plan.outputs
+        }
+        self.outputs = {name: torch.from_numpy(a) for name, a in self.arrays.items()}
+        self.values: dict[str, Any] = {}
+        self.counts: Counter[str] = Counter()
+
+    def __call__(self, **inputs: Any) -> None:
+        self.bind(**inputs)
+        missing = [n for n in self.slots if n not in self.values]
+        if missing:
+            raise catalogue.missing_arguments(self.built.bound.name, missing)
+        plan = self.built.bound
+        live = {n: int(np.asarray(self.values[n]).reshape(-1)[0]) for n in plan.root_names()}
+        arrays = {i.name: np.asarray(self.values[i.name]) for i in plan.inputs}
+        for i in plan.inputs:
+            if not i.dims:
+                arrays[i.name] = arrays[i.name].reshape(1).astype(i.dtype.value)
+        for slot in self.slots.values():
+            if slot.given is not None and not slot.scalar:
+                first = live[str(slot.given.dims[0])] if slot.roots[0] else None
+                given.check_shape(slot, arrays[slot.name].shape, first)
+        self.counts += interp.run(plan, arrays, live, self.arrays)
+
+    def bind(self, **inputs: Any) -> Step:
+        self._open()
+        self._known(inputs)
+        taken = {n: self._taken(self.slots[n], v) for n, v in inputs.items()}
+        self.values |= taken
+        return self
+
+    def _taken(self, slot: given.Slot, value: Any) -> Any:
+        if given.is_tensor(value):
+            dims = min(slot.capacity[:1], default=0) if slot.roots[:1] == (True,) else None
+            shortest = min(dims, value.shape[0]) if dims is not None and value.ndim else None
+            given.check_tensor(slot, value, torch.device("cpu"), shortest)
+            array = value.numpy()
+            if slot.scalar:
+                given.check_value(slot, int(array.reshape(-1)[0]))
+            return array
+        if slot.scalar and not isinstance(value, np.ndarray):
+            return given.check_int(slot, value)
+        if slot.given is not None and slot.given.state:
+            raise catalogue.wrong_type(slot.name, slot.shape, f"a {type(value).__name__}")
+        live = len(value) if slot.roots[:1] == (True,) and hasattr(value, "__len__") else 0
+        return given.check_array(slot, value, live)
+
+    def emit(self) -> None:
+        raise catalogue.no_device("cuda")
+
+    def stage(self, **inputs: Any) -> None:
+        self.bind(**inputs)
+
+    def flags(self) -> dict[str, int]:
+        return dict(self.counts)

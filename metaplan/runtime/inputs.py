@@ -1,0 +1,142 @@
+# pyright: basic
+"""What a caller may pass for each input, checked before anything is launched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metaplan import catalogue, ir
+from metaplan.ir import Home
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One argument of a step: an input, or the live size of a root axis (``given`` is None)."""
+
+    name: str
+    given: ir.Input | None
+    capacity: tuple[int, ...]
+    roots: tuple[bool, ...]
+
+    @property
+    def scalar(self) -> bool:
+        return not self.capacity
+
+    @property
+    def staged(self) -> bool:
+        """Whether the host's bytes travel through the ring each step."""
+        return self.given is not None and self.given.home is Home.HOST
+
+    @property
+    def dtype(self) -> str:
+        return "int32" if self.given is None else self.given.dtype.value
+
+    @property
+    def shape(self) -> str:
+        return "int32[1]" if self.given is None else self.given.shape
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The declared range; the capacity of a live size."""
+        if self.given is None:
+            return 0, self.roots_capacity
+        lo, hi = self.given.lo, self.given.hi
+        return (
+            self.given.dtype.lo if lo is None else lo,
+            self.given.dtype.hi if hi is None else hi,
+        )
+
+    roots_capacity: int = 0
+
+
+def slots(plan: ir.Plan) -> dict[str, Slot]:
+    """Every argument of a step by name: the inputs, then the live sizes."""
+    roots = set(plan.root_names())
+    made: dict[str, Slot] = {}
+    for i in plan.inputs:
+        capacity = tuple(plan.size(d) for d in i.dims)
+        made[i.name] = Slot(i.name, i, capacity, tuple(d in roots for d in i.dims))
+    for name in plan.root_names():
+        made[name] = Slot(name, None, (), (), plan.size(name))
+    return made
+
+
+def is_tensor(value: object) -> bool:
+    return hasattr(value, "data_ptr") and hasattr(value, "stride")
+
+
+def check_tensor(slot: Slot, tensor: torch.Tensor, device: torch.device, live: int | None) -> None:
+    """Raises what keeps a tensor from being read by the kernel as it is.
+
+    ``live`` is the number of live rows where the host knows it: a tensor may then be that short.
+    """
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if dtype != slot.dtype:
+        raise catalogue.wrong_dtype(slot.name, slot.dtype, dtype)
+    if tensor.device != device:
+        raise catalogue.wrong_device(slot.name, str(device), str(tensor.device))
+    shape = tuple(tensor.shape)
+    if slot.scalar:
+        if tensor.numel() != 1:
+            raise catalogue.wrong_shape(slot.name, slot.shape, shape)
+        return
+    check_shape(slot, shape, live)
+    if shape[-1] > 1 and tensor.stride(-1) != 1:
+        raise catalogue.not_contiguous(slot.name, tuple(tensor.stride()))
+
+
+def check_shape(slot: Slot, shape: tuple[int, ...], live: int | None) -> None:
+    """Every dimension is as long as the plan may index it."""
+    needed = [
+        live if root and live is not None else capacity
+        for capacity, root in zip(slot.capacity, slot.roots, strict=True)
+    ]
+    if len(shape) != len(needed) or any(s < n for s, n in zip(shape, needed, strict=True)):
+        assert slot.given is not None
+        named = ", ".join(
+            str(d) if str(d) == str(n) else f"{d} = {n}"
+            for d, n in zip(slot.given.dims, needed, strict=True)
+        )
+        raise catalogue.wrong_shape(slot.name, f"{slot.dtype}[{named}] or more", shape)
+
+
+def check_array(slot: Slot, value: Any, live: int) -> np.ndarray:
+    """A host input as an array of its dtype; its values are seen here, so they are checked."""
+    if not isinstance(value, np.ndarray | list | tuple):
+        raise catalogue.wrong_type(slot.name, slot.shape, f"a {type(value).__name__}")
+    array = np.asarray(value)
+    if array.dtype.kind not in "iub" or (array.size == 0 and array.ndim == 0):
+        if array.size:
+            raise catalogue.wrong_dtype(slot.name, slot.dtype, str(array.dtype))
+        array = array.astype(slot.dtype)
+    check_shape(slot, array.shape, live)
+    if array.size:
+        check_value(slot, int(array.min()))
+        check_value(slot, int(array.max()))
+    return array
+
+
+def check_value(slot: Slot, value: int) -> None:
+    lo, hi = slot.limits
+    if value < lo or value > hi:
+        if slot.given is None:
+            if value > hi:
+                raise catalogue.size_above_capacity(slot.name, value, hi)
+            raise catalogue.bad_live_size(slot.name, str(value))
+        raise catalogue.value_out_of_range(slot.name, value, lo, hi)
+
+
+def check_int(slot: Slot, value: object) -> int:
+    """A scalar from the host."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        if slot.given is None:
+            raise catalogue.bad_live_size(slot.name, repr(value))
+        raise catalogue.wrong_type(slot.name, slot.shape, f"a {type(value).__name__}")
+    check_value(slot, int(value))
+    return int(value)

@@ -1,0 +1,113 @@
+# pyright: basic
+"""The bound step: buffers that never move, and one launch that fills them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from metaplan import catalogue, ir
+from metaplan.compiler import Built, build
+from metaplan.runtime.inputs import Slot, slots
+from metaplan.target import DEFAULT, target as named
+
+if TYPE_CHECKING:
+    import torch
+
+
+def make_step(
+    plan: ir.Plan, sizes: Mapping[str, int], *, device: str, target: str | None, lag: int
+) -> Step:
+    """Compiles ``plan`` for a device; see ``Plan.compile``."""
+    from metaplan import config
+
+    if device == "cpu" or config.load().interpret:
+        from metaplan.runtime.host_step import HostStep
+
+        return HostStep(build(plan, sizes, named(target) if target else DEFAULT))
+    from metaplan.runtime.device_step import DeviceStep, device_target
+
+    where, arch = device_target(device)
+    return DeviceStep(build(plan, sizes, named(target or arch)), where, lag)
+
+
+class Step:
+    """A compiled plan with its buffers.
+
+    Call it with every input by name and the live number of each root axis; later calls may leave
+    out what has not changed. Outputs are attributes: ``step.positions``. Nothing is allocated,
+    compiled, copied back or waited for in a call.
+    """
+
+    built: Built
+    outputs: Mapping[str, torch.Tensor]
+
+    def __init__(self, built: Built) -> None:
+        self.built = built
+        self.slots: dict[str, Slot] = slots(built.bound)
+        self.closed = False
+
+    def __getattr__(self, name: str) -> torch.Tensor:
+        outputs = self.__dict__.get("outputs", {})
+        if name in outputs:
+            return outputs[name]
+        raise AttributeError(f"{type(self).__name__} has no output or attribute {name}")
+
+    def __call__(self, **inputs: Any) -> None:
+        """Fills every buffer: ``bind`` what is given, then launch on the current stream.
+
+        Raises:
+            CallError: an argument is missing, unknown, or not what the plan declares; nothing was
+                launched and no buffer was touched.
+        """
+        raise NotImplementedError
+
+    def bind(self, **inputs: Any) -> Step:
+        """Takes inputs for the calls that follow; device tensors are read where they are."""
+        raise NotImplementedError
+
+    def emit(self) -> None:
+        """Records the launch into the CUDA graph that is being captured on the current stream."""
+        raise NotImplementedError
+
+    def stage(self, **inputs: Any) -> None:
+        """Sends host inputs for a recorded step: before each replay, on the replaying stream."""
+        raise NotImplementedError
+
+    def flags(self) -> dict[str, int]:
+        """How often the data broke a promise, by line of the plan. Waits for the GPU."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Gives the buffers back; the step cannot be called any more."""
+        self.closed = True
+        self.outputs = {}
+
+    def _open(self) -> None:
+        if self.closed:
+            raise catalogue.released(self.built.bound.name)
+
+    def _known(self, inputs: Mapping[str, Any]) -> None:
+        for name in inputs:
+            if name not in self.slots:
+                raise catalogue.unknown_argument(self.built.bound.name, name, self.slots)
+
+    # ------------------------------------------------------- what it is
+
+    @property
+    def launches(self) -> int:
+        """Kernel launches of one call."""
+        return len(self.built.program.kernels)
+
+    @property
+    def source(self) -> str:
+        """The kernels' text."""
+        return self.built.source
+
+    def explain(self) -> str:
+        """Launches, grids, buffers with bytes, and the reason of each choice."""
+        return self.built.explain()
+
+    def explain_json(self) -> dict[str, object]:
+        """The same for machines."""
+        return self.built.explain_json()

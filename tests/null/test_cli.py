@@ -1,0 +1,164 @@
+"""The command line: what it prints, how it refuses, and that it leaves nothing half done."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from metaplan.cli import app
+
+SHIPPED = ("paged_decode", "engine_step", "post_update", "v4_decode")
+OWN = """\
+from typing import Annotated
+
+import metaplan as mp
+from metaplan import i32
+
+
+@mp.plan
+def fences(count: Annotated[i32, "req", mp.between(0, 3)]):
+    req = mp.axis("req")
+    return dict(cuts=mp.ragged(req, count, most=3, name="tok").indptr)
+
+
+number = 3
+"""
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    place = tmp_path / "own.py"
+    place.write_text(OWN)
+    return str(place)
+
+
+def test_help_lists_every_command() -> None:
+    shown = run("--help").output
+    for name in ("demo", "show", "explain", "codegen", "check", "replay", "doctor"):
+        assert f" {name} " in shown
+
+
+def test_help_is_quick_because_it_imports_neither_torch_nor_triton() -> None:
+    program = (
+        "import sys, metaplan.cli; print({'torch', 'triton', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("stage", ["plan", "program", "kernel"])
+def test_show_prints_every_stage_of_every_shipped_plan(name: str, stage: str) -> None:
+    shown = run("show", name, "--stage", stage)
+    assert shown.exit_code == 0, shown.output
+    assert name in shown.stdout
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_explain_counts_one_launch(name: str) -> None:
+    shown = run("explain", name, "--json")
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout)["launches"] == 1
+    assert "1 launch" in run("explain", name).stdout
+
+
+def test_a_plan_of_a_users_file(own: str) -> None:
+    shown = run("explain", f"{own}:fences", "--size", "req=8", "--size", "tok=24", "--json")
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout)["capacities"]["req"] == 8
+
+
+def test_a_plan_of_a_module(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(own).parent))
+    assert run("show", "own:fences", "--stage", "plan").exit_code == 0
+
+
+def test_codegen_writes_a_whole_file_or_prints_it(tmp_path: Path) -> None:
+    place = tmp_path / "kernel.py"
+    written = run("codegen", "post_update", "-o", str(place))
+    assert written.exit_code == 0, written.output
+    assert "import metaplan" not in place.read_text()
+    compile(place.read_text(), str(place), "exec")
+    assert run("codegen", "post_update").stdout == place.read_text()
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_committed_kernels_are_what_their_plans_render_to() -> None:
+    checked = run("codegen", "--check")
+    assert checked.exit_code == 0, checked.output
+
+
+REFUSALS = {
+    ("show", "nothing"): (
+        "no plan is called nothing\n"
+        "  hint: write one of paged_decode, engine_step, post_update, v4_decode, "
+        "or path/file.py:name, or module:name\n"
+    ),
+    ("show", "no/such.py:plan"): (
+        "there is no file no/such.py\n  hint: write the path from this folder\n"
+    ),
+    ("show", "no_such_module:plan"): (
+        "there is no module no_such_module to import\n"
+        "  hint: install it, or write the file: path/file.py:name\n"
+    ),
+    ("show", "post_update", "--size", "req:3"): (
+        "--size req:3 is no capacity\n  hint: write the axis and a count, such as req=1024\n"
+    ),
+    ("codegen", "post_update", "-o", "no/folder/kernel.py"): (
+        "there is no folder no/folder\n  hint: create it first\n"
+    ),
+    ("replay", "no/trace.csv"): (
+        "no/trace.csv: there is no such file\n  hint: give the path of a CSV file\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSALS, ids=" ".join)
+def test_refusals_are_text_on_stderr(arguments: tuple[str, ...]) -> None:
+    refused = run(*arguments)
+    assert refused.exit_code == 2
+    assert refused.stderr == REFUSALS[arguments]
+    assert refused.stdout == ""
+
+
+def test_a_name_that_is_no_plan(own: str) -> None:
+    refused = run("show", f"{own}:number")
+    assert refused.exit_code == 2
+    assert refused.stderr == f"{own} has no plan called number\n  hint: it has fences\n"
+
+
+def test_an_unknown_target() -> None:
+    refused = run("explain", "post_update", "--target", "cuda:1")
+    assert refused.exit_code == 2
+    assert "cuda:1" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_replay_reports_steps_and_mismatches(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    lines = [f"2023-11-16 18:15:{second:02}.5,{30 + 7 * second},9" for second in range(12)]
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + "\n".join(lines) + "\n")
+    told = run("replay", str(trace), "--steps", "12", "--json", "--device", "cpu")
+    assert told.exit_code == 0, told.output
+    report = json.loads(told.stdout)
+    assert (report["steps"], report["mismatches"]) == (12, 0)
+    assert set(report["plans"]) == set(SHIPPED)
+
+
+def test_demo_draws_its_picture(tmp_path: Path) -> None:
+    place = tmp_path / "step.png"
+    shown = run("demo", "--steps", "8", "--out", str(place), "--device", "cpu")
+    assert shown.exit_code == 0, shown.output
+    assert place.read_bytes().startswith(b"\x89PNG")
+    assert "v4_decode" in shown.stdout
