@@ -27,7 +27,7 @@ BLOCK_TABLE = ((5, 2, 8, 0), (0, 7, 0, 0), (3, 9, 1, 6), (10, 0, 0, 0))
 
 def introduction(steps: int, device: str) -> str:
     """What is about to happen, in a person's words."""
-    how = "kernels on the GPU" if device == "cuda" else "the plans themselves in NumPy (no GPU)"
+    how = "kernels on the GPU" if device == "cuda" else "in NumPy: the meaning of the plans"
     return (
         f"{steps} decode steps of {NAME}: {CONVERSATION.requests_per_second} requests a second,\n"
         f"up to {SETTINGS.max_requests} at once, {SETTINGS.drafts} draft token each, pages reused.\n"

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-from metaplan import assets, cache, compiler, export, reference
+from metaplan import assets, cache, compiler, reference
 from metaplan.errors import MetaplanError
 from metaplan.plans import shipped
 from metaplan.target import target as named
@@ -25,6 +25,8 @@ def names() -> tuple[str, ...]:
 
 def render(plan: str, sizes: Iterable[str] = (), target: str = TARGET) -> str:
     """A file's text: kernel, launcher and the shape and tail of every argument."""
+    from metaplan import export
+
     chosen = reference.find(plan, sizes)
     return export.self_contained(compiler.build(chosen.plan.ir, chosen.sizes, named(target)))
 

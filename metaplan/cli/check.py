@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from metaplan import checking, reference
+from metaplan import reference
 from metaplan.cli.arguments import PlanName, Sizes
 from metaplan.cli.progress import tracked
 from metaplan.cli.refusal import REFUSED
@@ -19,6 +19,8 @@ def check(
     size: Sizes = None,
 ) -> None:
     """Compare a plan's kernel with its NumPy meaning, and compile it for every target."""
+    from metaplan import checking
+
     chosen = reference.find(plan, size or ())
     results = list(
         tracked(

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from metaplan import ir
 from metaplan.lang.plan import Plan
-from metaplan.replay.reference import capacities
 from metaplan.replay.settings import Settings
+
+if TYPE_CHECKING:
+    from metaplan.plans.v4_decode import Model
+
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,63 +37,102 @@ class Compiled:
             if one.name in held:
                 given[one.name] = held[one.name]
             elif one.home is ir.Home.DEVICE:
-                given[one.name] = put(inputs[one.name])
+                given[one.name] = put(self._whole(one.name, inputs[one.name]))
             else:
                 given[one.name] = inputs[one.name]
         return given
+
+    def _whole(self, name: str, value: Array) -> Array:
+        """``value`` with the rows that its axis may have; a root axis may be as long as it is."""
+        slot = self.step.slots[name]
+        missing = slot.capacity[0] - len(value)
+        if slot.roots[0] or missing <= 0:
+            return value
+        return np.concatenate((value, np.zeros((missing, *value.shape[1:]), value.dtype)))
 
 
 def compiled(settings: Settings, device: str) -> dict[str, Compiled]:
     """Each shipped plan, with the geometry and the capacities of ``settings``, by name."""
     sizes = capacities(settings)
     return {
-        name: Compiled(
-            plan,
-            plan.compile(
-                device=device, target=None, lag=1, **sizes.get(name, {}), **_rows(name, settings)
-            ),
-        )
+        name: Compiled(plan, plan.compile(device=device, target=None, lag=1, **sizes[name]))
         for name, plan in plans(settings).items()
     }
 
 
 def plans(settings: Settings) -> dict[str, Plan]:
     """Each shipped plan with the geometry of ``settings``, by name."""
-    from metaplan.plans.engine_step import Group, engine_step
+    from metaplan.plans.engine_step import Group, engine_step, post_update
     from metaplan.plans.paged_decode import paged_decode
-    from metaplan.plans.post_update import post_update
     from metaplan.plans.v4_decode import v4_decode
 
-    first = settings.groups[0]
+    first, drafts, longest = settings.groups[0], settings.drafts, settings.max_model_len
+    groups = tuple(Group(group.page, group.reach) for group in settings.groups)
     return {
         "paged_decode": paged_decode(
             page=first.page,
             window=settings.window,
             ring=settings.ring,
             most=settings.query_len,
-            max_model_len=settings.max_model_len,
+            max_model_len=longest,
             num_pages=settings.num_pages(first),
         ),
         "engine_step": engine_step(
-            groups=tuple(Group(page=g.page, reach=g.reach) for g in settings.groups),
-            drafts=settings.drafts,
-            max_model_len=settings.max_model_len,
+            groups=groups,
+            drafts=drafts,
+            max_model_len=longest,
             max_tokens=settings.max_tokens,
+            vocabulary=settings.vocabulary,
         ),
-        "post_update": post_update(drafts=settings.drafts),
-        "v4_decode": v4_decode(settings),
+        "post_update": post_update(
+            drafts=drafts,
+            max_model_len=longest,
+            max_tokens=settings.max_tokens,
+            vocabulary=settings.vocabulary,
+        ),
+        "v4_decode": v4_decode(_model(settings), topk=True),
     }
 
 
-def _rows(name: str, settings: Settings) -> dict[str, int]:
-    """Capacities of the dimensions that the oracles take from the arrays themselves."""
+def capacities(settings: Settings) -> dict[str, dict[str, int]]:
+    """Capacities of each plan's axes and tables, as ``compile`` takes them."""
     states = settings.max_requests
-    match name:
-        case "paged_decode":
-            return {"row": states}
-        case "engine_step":
-            return {"state": states, "model_len": settings.max_model_len}
-        case "post_update":
-            return {"req": states, "state": states, "model_len": settings.max_model_len}
-        case _:
-            return {}
+    pages = {f"page_{g}": settings.columns(group) for g, group in enumerate(settings.groups)}
+    tables = {"state": states, "model_len": settings.max_model_len}
+    return {
+        "paged_decode": {
+            "req": states,
+            "tok": states * settings.query_len,
+            "page_col": settings.columns(settings.groups[0]),
+            "row": states,
+        },
+        "engine_step": {"req": states, "tok": settings.max_tokens, **tables, **pages},
+        "post_update": {"req": states, **tables},
+        "v4_decode": {"req": states, "tok": states * settings.query_len},
+    }
+
+
+def _model(settings: Settings) -> Model:
+    """DeepSeek-V4 with the layers and the pool of ``settings``."""
+    from metaplan.plans.v4_decode import Model
+    from metaplan.plans.v4_rows import rows_of
+
+    blocks, slots = settings.num_pages(settings.all_groups[-1]), 2 * settings.max_requests
+    rows = rows_of(
+        settings.layer_ratios,
+        window=settings.window,
+        drafts=settings.drafts,
+        block=settings.block,
+        num_blocks=blocks,
+        num_slots=slots,
+    )
+    return Model(
+        rows,
+        drafts=settings.drafts,
+        window=settings.window,
+        block=settings.block,
+        topk=settings.index_topk,
+        max_model_len=settings.max_model_len,
+        num_groups=slots,
+        num_blocks=blocks,
+    )

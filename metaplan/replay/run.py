@@ -53,6 +53,8 @@ class Replay:
         self.plans = compiled(settings, side.device)
         self.tables = Tables(settings)
         self.held = {name: side.put(array) for name, array in self.tables.arrays.items()}
+        # post_update reads the cuts where engine_step leaves them, as an engine does.
+        self.held["query_start_loc"] = self.plans["engine_step"].step.query_start_loc
         for plan, buffers in self.reference.before.items():
             for name, array in buffers.items():
                 side.write(getattr(self.plans[plan].step, name), slice(0, len(array)), array)
