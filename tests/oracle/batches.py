@@ -10,7 +10,9 @@ from tests.oracles.paged_decode import PagedDecode
 REQ, TOK, PAGE_COL = 6, 30, 12
 
 
-def paged_inputs(plan: PagedDecode, rng: np.random.Generator, req: int, most: int = 5) -> dict:
+def paged_inputs(
+    plan: PagedDecode, rng: np.random.Generator, req: int, most: int = 5, tok: int = TOK
+) -> dict:
     """``req`` requests of up to PAGE_COL pages; lengths sit at a page end, a window end or at 0."""
     top = PAGE_COL * plan.page
     query = rng.integers(0, most + 1, req)
@@ -32,12 +34,19 @@ def paged_inputs(plan: PagedDecode, rng: np.random.Generator, req: int, most: in
         "query_len": query.astype(i32),
         "table_row": rng.permutation(2 * REQ)[:req].astype(i32),
         "block_table": rng.integers(0, 1 << 20, (2 * REQ, PAGE_COL), i32),
-        "graph_tokens": int(rng.integers(live, TOK + 1)),
+        "graph_tokens": int(rng.integers(live, tok + 1)),
     }
 
 
-def engine_inputs(plan: EngineStep, rng: np.random.Generator, req: int, model_len: int) -> dict:
-    """``req`` rows, decode, chunk and dummy mixed, over 2 * REQ states."""
+def engine_inputs(
+    plan: EngineStep,
+    rng: np.random.Generator,
+    req: int,
+    model_len: int,
+    most: int = REQ,
+    tok: int = TOK,
+) -> dict:
+    """``req`` rows of ``most``, decode, chunk and dummy mixed, over 2 * REQ states."""
     states, k = 2 * REQ, plan.drafts
     query = rng.integers(0, 6, req)
     mapping = rng.permutation(states)[:req].astype(np.int64)
@@ -53,8 +62,8 @@ def engine_inputs(plan: EngineStep, rng: np.random.Generator, req: int, model_le
         "idx_mapping": mapping,
         "num_scheduled": query.astype(np.int32),
         "num_draft": draft.astype(np.int32),
-        "padded_reqs": int(rng.integers(req, REQ + 1)),
-        "padded_tokens": int(rng.integers(live, TOK + 1)),
+        "padded_reqs": int(rng.integers(req, most + 1)),
+        "padded_tokens": int(rng.integers(live, tok + 1)),
         "num_computed_tokens": computed.astype(np.int32),
         "prefill_len": prefill.astype(np.int32),
         "all_token_ids": rng.integers(0, 1000, (states, model_len), np.int32),
