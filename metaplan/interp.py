@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from metaplan import ir
-from metaplan.ir import DType, Monoid, Op
+from metaplan.ir import Monoid, Op
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 

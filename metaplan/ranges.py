@@ -198,9 +198,9 @@ class Ranges:
                 return Interval(0, min(ends))
             case Op.OR | Op.XOR if a.lo >= 0 and b.lo >= 0:
                 return Interval(0, _ones(max(a.hi, b.hi)))
-            case Op.SHL if 0 <= b.lo and b.hi < 64:
+            case Op.SHL if b.lo >= 0 and b.hi < 64:
                 return _corners(a, Interval(1 << b.lo, 1 << b.hi))
-            case Op.SHR if 0 <= b.lo and b.hi < 64:
+            case Op.SHR if b.lo >= 0 and b.hi < 64:
                 ends = [x >> y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
                 return Interval(min(ends), max(ends))
             case _:
