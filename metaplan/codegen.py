@@ -17,7 +17,9 @@ def lines(body: tuple[Stmt, ...], depth: int) -> list[str]:
     for stmt in body:
         match stmt:
             case Let(name, value, note):
-                out.append(f"{pad}{name} = {value}" + (f"  # {note}" if note else ""))
+                if note:
+                    out.append(f"{pad}# {note}")
+                out.append(f"{pad}{name} = {value}")
             case Store(pointer, value, mask, note):
                 if note:
                     out.append(f"{pad}# {note}")
@@ -26,8 +28,7 @@ def lines(body: tuple[Stmt, ...], depth: int) -> list[str]:
             case Count(pointer, mask, note):
                 if note:
                     out.append(f"{pad}# {note}")
-                out.append(f"{pad}broken = {mask}")
-                out.append(f"{pad}tl.atomic_add({pointer} + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem=\"relaxed\")")
+                out.append(f"{pad}count({pointer}, {mask})")
             case Barrier():
                 out.append(f"{pad}tl.debug_barrier()")
             case Remark(text):

@@ -6,17 +6,18 @@ import importlib.metadata
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from metaplan import assets, compiler, config
+from metaplan import assembly, assets, compiler, config
 from metaplan.cache import Cache
 from metaplan.errors import MetaplanError
 from metaplan.plans import shipped
-from metaplan.target import TARGETS, Target
+from metaplan.target import TARGETS
 from metaplan.version import VERSION
 
-PROBE = "paged_decode"
+PROBE = "post_update"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def examine() -> Iterator[Finding]:
     yield from (_version(name) for name in ("torch", "triton", "numpy"))
     yield from _devices()
     yield from _settings()
-    yield from (_compiles(target) for target in TARGETS.values())
+    yield from map(_compiles, TARGETS)
 
 
 def _version(name: str) -> Finding:
@@ -86,26 +87,17 @@ def _settings() -> Iterator[Finding]:
     yield Finding("settings", "templates", str(assets.folder("templates")))
 
 
-def _writable(folder: os.PathLike[str]) -> bool:
-    from pathlib import Path
-
-    place = Path(folder)
+def _writable(place: Path) -> bool:
     while not place.exists():
         place = place.parent
     return os.access(place, os.W_OK)
 
 
-def _compiles(target: Target) -> Finding:
+def _compiles(name: str) -> Finding:
     chosen = shipped()[PROBE]
-    name = next(name for name, known in TARGETS.items() if known == target)
-    try:
-        seconds = _timed(lambda: compiler.build(chosen.plan.ir, chosen.sizes, target).ptx())
-    except (MetaplanError, RuntimeError, ImportError) as error:
-        return Finding("targets", name, f"does not compile: {str(error).splitlines()[0]}", bad=True)
-    return Finding("targets", name, f"compiles {PROBE} in {seconds:.1f} s")
-
-
-def _timed(work: Callable[[], object]) -> float:
     start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    try:
+        assembly.assembly(compiler.build(chosen.plan.ir, chosen.sizes, TARGETS[name]))
+    except (MetaplanError, RuntimeError) as error:
+        return Finding("targets", name, str(error).splitlines()[0], bad=True)
+    return Finding("targets", name, f"{PROBE} compiles ({time.perf_counter() - start:.1f} s)")

@@ -146,7 +146,7 @@ def _host(works: list[Work], number: int, check: ir.Check) -> None:
     axes = frame(check.axis)
     for at, w in enumerate(works):
         whole = (*w.rows, *([w.lanes] if w.lanes is not None else []))
-        if whole == axes:
+        if len(whole) == len(axes) and all(map(same_lanes, whole, axes)):
             works[at] = replace(w, checks=(*w.checks, (number, check)))
             return
     rows, lanes = (axes[:-1], axes[-1]) if axes else ((), None)

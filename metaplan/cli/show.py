@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metaplan import compiler, reference
+from metaplan import assembly, compiler, reference
 from metaplan.cli.arguments import DEFAULT_TARGET, PlanName, Sizes, TargetName
 from metaplan.target import target as named
 
@@ -39,4 +39,4 @@ def show(
         case Stage.kernel:
             typer.echo(built.source.rstrip())
         case Stage.ptx:
-            typer.echo(built.ptx().rstrip())
+            typer.echo(assembly.assembly(built).rstrip())

@@ -22,7 +22,9 @@ TRITON = {DType.BOOL: "tl.int1", DType.U8: "tl.uint8", DType.I32: "tl.int32", DT
 
 @dataclass(slots=True)
 class Level:
-    """Points of one axis: the text of the offset, which points are live, and where lines go."""
+    """Points of one axis: the text of the offset, which points are live (those above included), and
+    where lines go.
+    """
 
     axis: ir.Axis
     offset: str
@@ -80,6 +82,7 @@ class Tile:
     def below(self, level: Level, *, column: bool | None = None) -> Tile:
         """A tile with one more level; values of this one are known there, not the reverse."""
         memo: MutableMapping[ir.Expr, Text] = ChainMap({}, self.memo)  # pyright: ignore
+        level.live = joined(self.live(len(self.levels)), level.live)
         tile = type(self)(
             self.shared,
             self.prelude,
@@ -117,7 +120,8 @@ class Tile:
         raise AssertionError(f"{axes[-1].name} is not enumerated here")
 
     def live(self, depth: int) -> str:
-        return joined(*(level.live for level in self.levels[:depth]))
+        """The mask of the points that are live down to ``depth``; empty where all are."""
+        return self.levels[depth - 1].live if depth else ""
 
     def owner(self, depth: int) -> Tile:
         """The tile whose deepest level is ``depth``: where a value of that depth is remembered."""

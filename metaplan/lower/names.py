@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from metaplan import ir
 from metaplan.naming import assigned_name
+from metaplan.passes.place import index
 
-_TAKEN = frozenset({"tl", "triton", "program", "block", "row", "split", "range", "for", "if"})
+_TAKEN = frozenset({"tl", "triton", "program", "block", "split", "first", "cell", "range"})
 
 
 @dataclass(slots=True)
@@ -15,6 +16,7 @@ class Names:
     """Hands out names of one region."""
 
     hints: dict[ir.Expr, str]
+    axes: frozenset[str] = frozenset()
     _used: dict[str, int] = field(default_factory=dict[str, int])
     _noted: set[str] = field(default_factory=set[str])
 
@@ -25,9 +27,9 @@ class Names:
         return wish if count == 1 else self.fresh(f"{wish}_{count}")
 
     def wish(self, e: ir.Expr) -> str | None:
-        """What the user, or the plan's structure, calls ``e``."""
-        given = assigned_name(e.loc)
+        """What the plan's structure, or the user, calls ``e``."""
         hint = self.hints.get(e)
+        given = self._given(e)
         match e:
             case ir.Load(source):
                 return hint or given or source.name
@@ -39,13 +41,26 @@ class Names:
     def note(self, e: ir.Expr) -> str:
         """The user's line that names ``e``, once in a region."""
         line = e.loc.text().rstrip(",")
-        if assigned_name(e.loc) is None or line in self._noted or "(" == line[-1:]:
+        if isinstance(e, ir.Size) or self._given(e) is None or line in self._noted:
+            return ""
+        if line.count("(") != line.count(")"):
             return ""
         self._noted.add(line)
         return line
 
+    def _given(self, e: ir.Expr) -> str | None:
+        """The variable that ``e`` is assigned to; an axis lends its name to no value."""
+        name = assigned_name(e.loc)
+        return None if name in self.axes or isinstance(e, ir.Size) else name
 
-def hints(plan: ir.Plan) -> dict[ir.Expr, str]:
+
+def names(plan: ir.Plan) -> Names:
+    """The names of one region of ``plan``."""
+    taken = {a.name for a in plan.axes} | {str(assigned_name(a.loc)) for a in plan.axes}
+    return Names(_hints(plan), frozenset(taken))
+
+
+def _hints(plan: ir.Plan) -> dict[ir.Expr, str]:
     """Names for what the structure of a plan implies: where a row starts, how long it is."""
     out: dict[ir.Expr, str] = {}
     for axis in plan.axes:
@@ -54,4 +69,6 @@ def hints(plan: ir.Plan) -> dict[ir.Expr, str]:
         if isinstance(axis, ir.Ragged | ir.Part) and not isinstance(axis.length, ir.Load):
             if assigned_name(axis.length.loc) is None:
                 out.setdefault(axis.length, f"{axis.name}_length")
+        if not isinstance(axis, ir.Root):
+            out.setdefault(index(axis), f"{axis.name}_index")
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metaplan import ir
 from metaplan.lower.emit import Shared
-from metaplan.lower.names import Names, hints
+from metaplan.lower.names import names as named
 from metaplan.lower.scans import Summing
 from metaplan.program import Let, Loop, Region, Stmt, Store
 from metaplan.ranges import Ranges
@@ -15,13 +15,13 @@ from metaplan.writes import cells
 def region(schedule: Schedule, tail: Tail, kernel: str) -> tuple[Region, tuple[str, ...]]:
     """The region that fills the tails of one axis's outputs."""
     plan = schedule.plan
-    shared = Shared(plan, Ranges(), Names(hints(plan)), schedule.scan_tile)
+    shared = Shared(plan, Ranges(), named(plan), schedule.scan_tile)
     prelude: list[Stmt] = []
     tile = Summing(shared, prelude)
     fills = [o.tail for o in tail.outputs if isinstance(o.tail, ir.Fill)]
     tile.expect([f.value for f in fills])
     axis = tail.axis
-    live = tile.plain(ir.Size(axis)) if axis is not None else "1"
+    live = tile.plain(ir.Size(axis, loc=axis.loc)) if axis is not None else "1"
     name = f"live_{axis.name}" if axis is not None else "live"
     if not live.isidentifier():
         prelude.append(Let(name, live))

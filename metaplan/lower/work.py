@@ -5,8 +5,9 @@ from __future__ import annotations
 from metaplan import ir
 from metaplan.ir import Op
 from metaplan.lower.emit import Level, Shared, joined
-from metaplan.lower.names import Names, hints
-from metaplan.lower.scans import Block, Summing, coordinates, length_of
+from metaplan.lower.names import names
+from metaplan.lower.passes_over import coordinates, length_of
+from metaplan.lower.scans import Block, Summing
 from metaplan.program import Barrier, Count, If, Let, Loop, Region, Stmt, Store
 from metaplan.ranges import Ranges
 from metaplan.schedule import Schedule, Work, collapsed, frame, power, same_lanes
@@ -15,7 +16,7 @@ from metaplan.writes import Write
 
 def region(schedule: Schedule, work: Work, kernel: str) -> tuple[Region, tuple[str, ...]]:
     """The region of one work, and the helper functions that it calls."""
-    shared = Shared(schedule.plan, Ranges(), Names(hints(schedule.plan)), schedule.scan_tile)
+    shared = Shared(schedule.plan, Ranges(), names(schedule.plan), schedule.scan_tile)
     body = _Body(shared, work).lines()
     title = _title(work)
     name = f"{kernel}_{work.name}"
@@ -93,10 +94,8 @@ class _Body:
         level = tile.levels[-1]
         if level.live and not level.live.isidentifier():
             name = self.shared.names.fresh(wish)
-            block.append(Let(name, tile.live(len(tile.levels))))
+            block.append(Let(name, level.live))
             level.live = name
-            for above in tile.levels[:-1]:
-                assert above is not level
 
     def _rows(self) -> list[Stmt]:
         work, names = self.work, self.shared.names
@@ -212,6 +211,7 @@ class _Body:
         name = shared.names.fresh(f"{axis.name}_offset")
         span = f"tl.arange(0, {size})" + ("[None, :]" if vector else "")
         body: list[Stmt] = [] if looped else block
+        after: list[Stmt] = []
         length = tile.at(length_of(axis), 2)
         start = shared.names.fresh(f"{axis.name}_first") if looped else ""
         body.append(Let(name, f"{start} + {span}" if looped else span))
@@ -225,11 +225,11 @@ class _Body:
             (*self.widths, bound),
             (*(tile.block_at.offsets if tile.block_at else ()), name),
             has_lanes=True,
-            carried=looped,
+            carry=after if looped else None,
         )
         self._named_mask(lanes, body, f"{axis.name}_live")
-        mask = lanes.levels[-1].live or tile.live(len(tile.levels))
-        self._stores(lanes, writes, body, mask if vector or alive else "")
+        self._stores(lanes, writes, body, lanes.levels[-1].live)
+        body.extend(after)
         if not looped:
             return
         stop = length if not vector or isinstance(axis, ir.Dense) else f"tl.max({length})"
@@ -255,12 +255,16 @@ class _Body:
                         some = axis.length.of
                     where = some if where is None else ir.Bin(Op.AND, where, some, loc=w.value.loc)
             mask = joined(live, tile.plain(where) if where is not None else "")
-            stores.append(Store(self._pointer(tile, w), tile.plain(w.value), mask, _note(w)))
+            stores.append(Store(self._pointer(tile, w), tile.plain(w.value), mask))
         counts: list[Stmt] = []
         for number, check in self.work.checks:
-            if frame(check.axis) == tuple(level.axis for level in tile.levels):
+            axes = frame(check.axis)
+            if len(axes) == len(tile.levels) and all(
+                same_lanes(a, level.axis) for a, level in zip(axes, tile.levels, strict=True)
+            ):
                 bad = joined(live, tile.plain(check.bad))
                 flag = f"{self.shared.use('flags_ptr')} + {number}"
+                self.shared.helpers.setdefault("count")
                 counts.append(Count(flag, bad, check.loc.text()))
         if self.work.in_order and any(w.target is not None for w in writes) and tile.above:
             out.append(Barrier()) if len(tile.levels) > len(self.work.rows) else None
@@ -274,7 +278,3 @@ class _Body:
         assert w.position is not None
         place = tile.at(w.position, 6)
         return pointer if place == "0" else f"{pointer} + {place}"
-
-
-def _note(w: Write) -> str:
-    return ""

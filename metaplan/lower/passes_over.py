@@ -1,0 +1,165 @@
+"""Lines that sum over the points before a program's own: one pass for all sums along one branch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metaplan import ir
+from metaplan.ir import DType, Monoid
+from metaplan.lower.emit import Level, Shared, Tile, joined
+from metaplan.program import Let, Loop, Stmt
+from metaplan.schedule import frame, power
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The points that a sum takes: those of the first ``rows`` rows, and of them those whose
+
+    flattened index is below ``points`` where the last row counts in part. None: all live points.
+    """
+
+    rows: str
+    points: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """``name`` becomes ``of`` combined over the points of ``over`` that lie before."""
+
+    name: str
+    of: ir.Expr
+    over: ir.Axis
+    before: Before | None
+    op: Monoid = Monoid.SUM
+
+
+def identity(op: Monoid, dtype: DType) -> int:
+    return {Monoid.SUM: 0, Monoid.MAX: dtype.lo, Monoid.MIN: dtype.hi}[op]
+
+
+def combined(op: Monoid, a: str, b: str) -> str:
+    return f"{a} + {b}" if op is Monoid.SUM else f"tl.{op.value}imum({a}, {b})"
+
+
+def zero(op: Monoid, dtype: DType) -> str:
+    start = identity(op, dtype)
+    return str(start) if dtype is DType.I32 else f"tl.full((), {start}, tl.int64)"
+
+
+def length_of(axis: ir.Axis) -> ir.Expr:
+    """How many points a row has, on the parent."""
+    match axis:
+        case ir.Ragged(_, _, length) | ir.Part(_, _, _, length):
+            return length
+        case ir.Dense(_, _, int(width)):
+            return ir.Const(width, loc=axis.loc)
+        case _:
+            return ir.Size(axis, loc=axis.loc)
+
+
+def coordinates(
+    shared: Shared, body: list[Stmt], rows: tuple[ir.Axis, ...], widths: list[int], flat: str
+) -> list[str]:
+    """The offset on each axis of a flattened row, last axis fastest."""
+    if len(rows) == 1:
+        return [flat]
+    names: list[str] = []
+    inner = 1
+    for axis, width in zip(reversed(rows), reversed(widths), strict=True):
+        wish = axis.name if isinstance(axis, ir.Root) else f"{axis.name}_offset"
+        name = shared.names.fresh(wish)
+        value = flat if inner == 1 else f"{flat} // {inner}"
+        if axis is not rows[0]:
+            value = f"{value} % {width}"
+        body.append(Let(name, value))
+        names.append(name)
+        inner *= width
+    return names[::-1]
+
+
+def tight(text: str) -> str:
+    return text if text.isidentifier() or text.isdecimal() else f"({text})"
+
+
+def pass_over(base: Tile, out: list[Stmt], sums: list[Sum]) -> None:
+    """One tile of rows x lanes at a time, once only where all rows fit; all ``sums`` share it.
+
+    The sums run along one axis, or some of them along its parent.
+    """
+    shared = base.shared
+    deepest = max((s.over for s in sums), key=lambda a: len(frame(a)))
+    axes = frame(deepest)
+    inside = [e for e in ir.walk(*(s.of for s in sums)) if isinstance(e, ir.Reduce) and e.to]
+    nested = any(frame(e.to) == axes for e in inside)
+    flat_only = nested or len(axes) == 1
+    rows, lane = (axes, None) if flat_only else (axes[:-1], axes[-1])
+    widths = [shared.ranges.bound(a) for a in rows]
+    points = 1
+    for width in widths:
+        points *= width
+    wide = power(shared.ranges.bound(lane)) if lane is not None else 1
+    if nested:
+        wide = max(power(shared.ranges.bound(e.over)) for e in inside)
+    height = min(power(points), max(shared.scan_tile // wide, 1))
+    column = lane is not None or nested
+    looped = points > height
+    body: list[Stmt] = []
+    above = shared.names.fresh("above") if looped else ""
+    flat = shared.names.fresh("every")
+    span = f"tl.arange(0, {height})" + ("[:, None]" if column else "")
+    body.append(Let(flat, f"{above} + {span}" if looped else span))
+    tile = _levels(base, body, rows, widths, flat, column, sums)
+    values = [s.of for s in sums]
+    tile.expect(values)
+    lanes = tile
+    if lane is not None:
+        offset = shared.names.fresh(f"{lane.name}_each")
+        body.append(Let(offset, f"tl.arange(0, {wide})[None, :]"))
+        limit = tile.at(length_of(lane), 2)
+        lanes = tile.below(Level(lane, offset, f"{offset} < {limit}", body))
+    for s in sums:
+        at = lanes if lane is not None and frame(s.over) == axes else tile
+        mask = at.live(len(at.levels))
+        if s.before is not None and s.before.points:
+            width = shared.ranges.bound(lane) if lane is not None else 1
+            place = f"{flat} * {width} + {at.levels[-1].offset}" if at is lanes else flat
+            mask = joined(mask, f"{place} < {tight(s.before.points)}")
+        dtype = ir.dtype_of(s.of)
+        total = f"tl.{s.op.value}(tl.where({mask}, {at.plain(s.of)}, {identity(s.op, dtype)}))"
+        if looped:
+            out.append(Let(s.name, zero(s.op, dtype)))
+            total = combined(s.op, s.name, total)
+        body.append(Let(s.name, total))
+    if not looped:
+        out.extend(body)
+        return
+    stops = list(dict.fromkeys(s.before.rows for s in sums if s.before is not None))
+    stop = stops[0] if len(stops) == 1 else f"tl.maximum({', '.join(stops)})" if stops else ""
+    if not stop:
+        inner = points // widths[0]
+        live = base.plain(length_of(rows[0]))
+        stop = live if inner == 1 else f"{live} * {inner}"
+    out.append(Loop(above, "0", stop, str(height), tuple(body)))
+
+
+def _levels(
+    base: Tile,
+    body: list[Stmt],
+    rows: tuple[ir.Axis, ...],
+    widths: list[int],
+    flat: str,
+    column: bool,
+    sums: list[Sum],
+) -> Tile:
+    """The row levels of a pass: live where every axis above is, and before the program's own rows."""
+    shared = base.shared
+    limits = list(dict.fromkeys(s.before.rows for s in sums if s.before is not None))
+    tile: Tile = type(base)(shared, base.prelude, column=column)
+    names = coordinates(shared, body, rows, widths, flat)
+    for at, (axis, name) in enumerate(zip(rows, names, strict=True)):
+        alive = "" if isinstance(axis, ir.Dense) and at else f"{name} < {tile.at(length_of(axis), 2)}"
+        if at == 0 and limits:
+            bounded = [f"{flat} < {tight(limit)}" for limit in limits[:1]]
+            alive = joined(*bounded) if len(rows) == 1 else joined(alive, *bounded)
+        tile = tile.below(Level(axis, name, alive, body), column=column)
+    return tile
