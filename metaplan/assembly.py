@@ -16,12 +16,12 @@ class NoTriton(MetaplanError):
 def assembly(built: Built) -> str:
     """The assembly of every kernel of ``built``."""
     try:
-        import triton
+        from triton import knobs
     except ImportError as error:
         raise NoTriton(
             "triton is not installed, so there is no assembly", hint="pip install triton"
         ) from error
-    if triton.knobs.runtime.interpret:
+    if knobs.runtime.interpret:
         raise NoTriton(
             "triton runs as an interpreter, which makes no assembly", hint="unset TRITON_INTERPRET"
         )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from metaplan import assembly, assets, compiler, config
 from metaplan.cache import Cache
@@ -68,10 +69,9 @@ def _devices() -> Iterator[Finding]:
         yield Finding("devices", "launch", "none")
 
 
-def _described(properties: object) -> str:
-    name, memory = (getattr(properties, field) for field in ("name", "total_memory"))
-    major, minor = (getattr(properties, field) for field in ("major", "minor"))
-    return f"{name}, {memory / 2**30:.0f} GiB, compute capability {major}.{minor}"
+def _described(device: Any) -> str:
+    capability = f"compute capability {device.major}.{device.minor}"
+    return f"{device.name}, {device.total_memory / 2**30:.0f} GiB, {capability}"
 
 
 def _settings() -> Iterator[Finding]:

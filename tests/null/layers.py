@@ -23,7 +23,7 @@ LAYERS = (
     ("compiler", "export"),
     ("cache",),
     ("runtime",),
-    ("plans", "adapters", "checking"),
+    ("plans", "adapters", "checking", "assembly"),
     ("picture",),
     ("replay", "reference", "rendering"),
     ("demo", "doctor"),
