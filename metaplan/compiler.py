@@ -11,7 +11,7 @@ from metaplan.explain import as_json, as_text
 from metaplan.lower.program import lower
 from metaplan.passes.pipeline import stages
 from metaplan.program import Program
-from metaplan.schedule import Schedule, schedule
+from metaplan.schedule import LIMITS, Limits, Schedule, schedule
 from metaplan.target import Target
 
 
@@ -47,9 +47,11 @@ class Built:
         return as_json(self.program, self.placed, self.target)
 
 
-def build(plan: ir.Plan, sizes: Mapping[str, int], target: Target) -> Built:
+def build(
+    plan: ir.Plan, sizes: Mapping[str, int], target: Target, limits: Limits = LIMITS
+) -> Built:
     """Runs the passes, the schedule and the lowering; raises what the plan does not allow."""
     made = list(stages(plan, sizes))
     bound, placed = made[0][1], made[-1][1]
-    chosen = schedule(placed, target)
+    chosen = schedule(placed, target, limits)
     return Built(bound, placed, chosen, lower(chosen), target)

@@ -62,3 +62,12 @@ def _switch(name: str, text: str) -> bool:
     if text.lower() in ("1", "true", "yes", "on"):
         return True
     raise ConfigError(f"{name}={text} is no switch", hint=f"write {name}=1, or leave it unset")
+
+
+def interpreted() -> dict[str, str]:
+    """The environment of a child process in which triton interprets, unless there is a GPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return dict(os.environ)
+    return {**os.environ, "TRITON_INTERPRET": "1"}

@@ -24,7 +24,7 @@ def find(text: str, sizes: Iterable[str] = ()) -> Shipped:
 
     ``sizes`` are capacities such as ``req=1024``; they replace a shipped plan's own.
     """
-    given = dict(_size(size) for size in sizes)
+    given = capacities(sizes)
     known = shipped()
     if text in known:
         found = known[text]
@@ -36,6 +36,11 @@ def find(text: str, sizes: Iterable[str] = ()) -> Shipped:
             hint=f"write one of {', '.join(known)}, or path/file.py:name, or module:name",
         )
     return Shipped(name, _attribute(_module(where), where, name), given)
+
+
+def capacities(sizes: Iterable[str]) -> dict[str, int]:
+    """Capacities by axis, from texts such as ``req=1024``."""
+    return dict(_size(size) for size in sizes)
 
 
 def _size(text: str) -> tuple[str, int]:

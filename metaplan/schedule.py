@@ -11,13 +11,29 @@ from dataclasses import dataclass, replace
 
 from metaplan import ir
 from metaplan.ranges import Ranges
+from metaplan.sums import frame, sums
 from metaplan.target import Target
 from metaplan.writes import Write, writes
 
-RECOMPUTE = 1 << 16  # points that one program sums by itself; beyond, a first launch sums blocks
-SCAN_TILE = 4096  # points of one step of that sum
-LANES = 1024  # widest tile of a row
-WAVES = 8  # programs a processor holds at once, about: beyond that a program loops
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The constants of the schedule, as calibrated on an H200 (bench/tune.py)."""
+
+    recompute: int = 1 << 16
+    """points that a program sums by itself; beyond, a first launch sums blocks of rows"""
+    block_rows: int = 512
+    """rows of such a block"""
+    scan_tile: int = 4096
+    """points of one step of a sum"""
+    lanes: int = 1024
+    """the widest tile of a row"""
+    waves: int = 8
+    """programs that a processor holds at once, about: with more of them a program loops"""
+    num_warps: int = 4
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +70,21 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True)
+class Partial:
+    """A running sum that a launch of its own prepares: one total for each block of rows."""
+
+    name: str
+    scan: ir.Scan
+    blocks: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
-    """The works and tails of one launch; ``reasons`` says why each choice was made."""
+    """The works and tails of the last launch, and the sums that one before it prepares.
+
+    ``reasons`` says why each choice was made.
+    """
 
     plan: ir.Plan
     works: tuple[Work, ...]
@@ -63,21 +92,12 @@ class Schedule:
     num_warps: int
     scan_tile: int
     reasons: tuple[tuple[str, str], ...]
+    partials: tuple[Partial, ...] = ()
 
 
 def power(n: int) -> int:
     """The smallest power of two that is ``n`` or more."""
     return 1 << max(n - 1, 0).bit_length()
-
-
-def collapsed(axis: ir.Axis) -> bool:
-    """An axis with at most one point a row has its parent's points, or some of them."""
-    return isinstance(axis, ir.Ragged) and axis.most == 1
-
-
-def frame(axis: ir.Axis | None) -> tuple[ir.Axis, ...]:
-    """The axes that the points of ``axis`` are enumerated along."""
-    return tuple(a for a in ir.chain(axis) if not collapsed(a))
 
 
 def same_lanes(a: ir.Axis, b: ir.Axis) -> bool:
@@ -92,15 +112,52 @@ def same_lanes(a: ir.Axis, b: ir.Axis) -> bool:
     )
 
 
-def schedule(plan: ir.Plan, target: Target) -> Schedule:
-    """The choices for one plan on one target; a pure function of both."""
+def schedule(plan: ir.Plan, target: Target, limits: Limits = LIMITS) -> Schedule:
+    """The choices for one plan on one target; a pure function of its arguments."""
     ranges = Ranges()
     works = _works(plan)
-    works = [_sized(w, ranges, target) for w in works]
+    works = [_sized(w, ranges, target, limits) for w in works]
     tails = _tails(plan, target)
     reasons = [(w.name, _reason(w, ranges)) for w in works]
     reasons += [(t.name, f"{t.programs} programs fill {t.tile} cells at a time") for t in tails]
-    return Schedule(plan, tuple(works), tuple(tails), 4, SCAN_TILE, tuple(reasons))
+    partials = _partials(plan, ranges, limits)
+    reasons += [("sums", _sums_reason(partials, limits))]
+    return Schedule(
+        plan,
+        tuple(works),
+        tuple(tails),
+        limits.num_warps,
+        limits.scan_tile,
+        tuple(reasons),
+        tuple(partials),
+    )
+
+
+def _partials(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Partial]:
+    """The sums over more points than a program can sum by itself."""
+    made: list[Partial] = []
+    for scan in sums(ir.exprs(plan)):
+        axes = frame(scan.over)
+        points, rows = 1, 1
+        for axis in axes:
+            points *= ranges.bound(axis)
+        for axis in axes[:1] if len(axes) == 1 else axes[:-1]:
+            rows *= ranges.bound(axis)
+        if points > limits.recompute:
+            blocks = -(-rows // limits.block_rows)
+            made.append(Partial(f"partial_{len(made)}", scan, blocks, limits.block_rows))
+    return made
+
+
+def _sums_reason(partials: list[Partial], limits: Limits) -> str:
+    if not partials:
+        most = limits.recompute
+        return f"every program sums what lies before it by itself: at most {most} points"
+    names = ", ".join(dict.fromkeys(p.scan.over.name for p in partials))
+    return (
+        f"a first launch sums blocks of {limits.block_rows} rows of {names}:"
+        f" more than {limits.recompute} points"
+    )
 
 
 def _works(plan: ir.Plan) -> list[Work]:
@@ -163,10 +220,10 @@ def _in_order(plan: ir.Plan) -> list[Work]:
     return [Work(root.name, (root,), None, tuple(every), checks, in_order=True)]
 
 
-def _sized(w: Work, ranges: Ranges, target: Target) -> Work:
+def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
     if not w.rows and w.lanes is None:
         return w
-    room = target.processors * WAVES
+    room = target.processors * limits.waves
     if not w.rows:
         assert w.lanes is not None
         bound = ranges.bound(w.lanes)
@@ -176,7 +233,7 @@ def _sized(w: Work, ranges: Ranges, target: Target) -> Work:
     for width in w.widths(ranges):
         points *= width
     bound = 1 if w.lanes is None else ranges.bound(w.lanes)
-    tile = min(power(bound), LANES)
+    tile = min(power(bound), limits.lanes)
     rows = 1
     if tile < 128 and not w.in_order:
         rows = max(1, min(256 // tile, power(points)))

@@ -21,16 +21,12 @@ def check(
     """Compare a plan's kernel with its NumPy meaning, and compile it for every target."""
     from metaplan import checking
 
-    chosen = reference.find(plan, size or ())
-    results = list(
-        tracked(
-            checking.check(chosen.plan, chosen.sizes, batches=batches, seed=seed),
-            f"checking {chosen.name}",
-        )
-    )
+    sizes = reference.capacities(size or ())
+    running = checking.check(plan, sizes, batches=batches, seed=seed)
+    results = list(tracked(running, f"checking {plan}", checking.count(batches)))
     failed = [result for result in results if not result.passed]
     for result in failed:
         typer.echo(f"{result.name}: {result.message}", err=True)
-    typer.echo(f"{chosen.name}: {len(results) - len(failed)} passed, {len(failed)} failed")
+    typer.echo(f"{plan}: {len(results) - len(failed)} passed, {len(failed)} failed")
     if failed:
         raise typer.Exit(REFUSED)

@@ -12,7 +12,8 @@ from metaplan.ir import DType, Op
 from metaplan.lower.names import Names
 from metaplan.program import Let, Stmt
 from metaplan.ranges import Ranges
-from metaplan.schedule import frame, same_lanes
+from metaplan.schedule import Partial, same_lanes
+from metaplan.sums import frame
 from metaplan.text import ATOM, LEVEL
 
 Text: TypeAlias = "tuple[str, int]"
@@ -40,6 +41,7 @@ class Shared:
     ranges: Ranges
     names: Names
     scan_tile: int
+    partials: dict[ir.Scan, Partial] = field(default_factory=dict[ir.Scan, Partial])
     params: dict[str, None] = field(default_factory=dict[str, None])
     helpers: dict[str, None] = field(default_factory=dict[str, None])
     scalars: dict[ir.Expr, Text] = field(default_factory=dict[ir.Expr, Text])

@@ -8,7 +8,8 @@ from metaplan import ir
 from metaplan.ir import DType, Monoid
 from metaplan.lower.emit import Level, Shared, Tile, joined
 from metaplan.program import Let, Loop, Stmt
-from metaplan.schedule import frame, power
+from metaplan.schedule import Partial, power
+from metaplan.sums import frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,15 @@ def tight(text: str) -> str:
     return text if text.isidentifier() or text.isdecimal() else f"({text})"
 
 
-def pass_over(base: Tile, out: list[Stmt], sums: list[Sum]) -> None:
+def pass_over(base: Tile, out: list[Stmt], sums: list[Sum], start: str = "") -> None:
     """One tile of rows x lanes at a time, once only where all rows fit; all ``sums`` share it.
 
-    The sums run along one axis, or some of them along its parent.
+    The sums run along one axis, or some of them along its parent. ``start`` is the first row. Sums
+    that a launch before this one has prepared for whole blocks only run over the rest.
     """
     shared = base.shared
+    prepared = [shared.partials.get(ir.Scan(s.of, s.over)) for s in sums]
+    ready = not start and all(p is not None for p in prepared) and bool(sums)
     deepest = max((s.over for s in sums), key=lambda a: len(frame(a)))
     axes = frame(deepest)
     inside = [e for e in ir.walk(*(s.of for s in sums)) if isinstance(e, ir.Reduce) and e.to]
@@ -102,8 +106,13 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum]) -> None:
         wide = max(power(shared.ranges.bound(e.over)) for e in inside)
     height = min(power(points), max(shared.scan_tile // wide, 1))
     column = lane is not None or nested
-    looped = points > height
+    looped = points > height or bool(start)
     body: list[Stmt] = []
+    stop = _stop(base, rows, points // widths[0], sums)
+    if ready:
+        start = _whole(base, out, sums, [p for p in prepared if p is not None], stop)
+        if all(s.before is None for s in sums):
+            return
     above = shared.names.fresh("above") if looped else ""
     flat = shared.names.fresh("every")
     span = f"tl.arange(0, {height})" + ("[:, None]" if column else "")
@@ -127,19 +136,41 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum]) -> None:
         dtype = ir.dtype_of(s.of)
         total = f"tl.{s.op.value}(tl.where({mask}, {at.plain(s.of)}, {identity(s.op, dtype)}))"
         if looped:
-            out.append(Let(s.name, zero(s.op, dtype)))
+            if not ready:
+                out.append(Let(s.name, zero(s.op, dtype)))
             total = combined(s.op, s.name, total)
         body.append(Let(s.name, total))
     if not looped:
         out.extend(body)
         return
+    out.append(Loop(above, start or "0", stop, str(height), tuple(body)))
+
+
+def _stop(base: Tile, rows: tuple[ir.Axis, ...], inner: int, sums: list[Sum]) -> str:
+    """The row at which the pass ends: the program's first one, or the last live one."""
     stops = list(dict.fromkeys(s.before.rows for s in sums if s.before is not None))
-    stop = stops[0] if len(stops) == 1 else f"tl.maximum({', '.join(stops)})" if stops else ""
-    if not stop:
-        inner = points // widths[0]
-        live = base.plain(length_of(rows[0]))
-        stop = live if inner == 1 else f"{live} * {inner}"
-    out.append(Loop(above, "0", stop, str(height), tuple(body)))
+    if stops:
+        return stops[0] if len(stops) == 1 else f"tl.maximum({', '.join(stops)})"
+    live = base.plain(length_of(rows[0]))
+    return live if inner == 1 else f"{live} * {inner}"
+
+
+def _whole(
+    base: Tile, out: list[Stmt], sums: list[Sum], prepared: list[Partial], stop: str
+) -> str:
+    """Adds up the blocks that lie wholly before; the first row of the one that does not."""
+    shared = base.shared
+    blocks, number = shared.names.fresh("blocks"), shared.names.fresh("every_block")
+    total, rows = sums[0].before is None, prepared[0].rows
+    out.append(
+        Let(blocks, f"tl.cdiv({stop}, {rows})" if total else f"{tight(stop)} // {rows}")
+    )
+    out.append(Let(number, f"tl.arange(0, {power(prepared[0].blocks)})"))
+    for s, partial in zip(sums, prepared, strict=True):
+        pointer = shared.use(f"{partial.name}_ptr")
+        load = f"tl.load({pointer} + {number}, mask={number} < {blocks}, other=0)"
+        out.append(Let(s.name, f"tl.sum({load})"))
+    return f"{blocks} * {rows}"
 
 
 def _levels(

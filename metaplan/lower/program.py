@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metaplan import ir, text
 from metaplan.interp import buffer_shape
-from metaplan.lower import tails, work
+from metaplan.lower import partials, tails, work
 from metaplan.lower.emit import stride_name
 from metaplan.program import Buffer, Kernel, Param, Program, Region, Role
 from metaplan.schedule import Schedule
@@ -13,22 +13,32 @@ from metaplan.schedule import Schedule
 def lower(schedule: Schedule) -> Program:
     """The kernels that carry out ``schedule``, in the order of their launch."""
     plan = schedule.plan
-    made = [work.region(schedule, w, plan.name) for w in schedule.works]
-    made += [tails.region(schedule, t, plan.name) for t in schedule.tails]
-    regions = tuple(r for r, _ in made)
-    helpers = tuple(dict.fromkeys(h for _, hs in made for h in hs))
-    kernel = Kernel(plan.name, params(plan, regions), regions, schedule.num_warps, helpers)
+    before = [partials.region(schedule, p, plan.name) for p in schedule.partials]
+    last = [work.region(schedule, w, plan.name) for w in schedule.works]
+    last += [tails.region(schedule, t, plan.name) for t in schedule.tails]
+    kernels = [_kernel(schedule, plan.name, last)]
+    if before:
+        kernels.insert(0, _kernel(schedule, f"{plan.name}_sums", before))
     return Program(
         plan.name,
-        (kernel,),
-        buffers(plan),
+        tuple(kernels),
+        buffers(schedule),
         tuple(f"{c.loc.text()}: {c.message}" for c in plan.checks),
         schedule.reasons,
     )
 
 
-def params(plan: ir.Plan, regions: tuple[Region, ...]) -> tuple[Param, ...]:
+def _kernel(
+    schedule: Schedule, name: str, made: list[tuple[Region, tuple[str, ...]]]
+) -> Kernel:
+    regions = tuple(r for r, _ in made)
+    helpers = tuple(dict.fromkeys(h for _, hs in made for h in hs))
+    return Kernel(name, params(schedule, regions), regions, schedule.num_warps, helpers)
+
+
+def params(schedule: Schedule, regions: tuple[Region, ...]) -> tuple[Param, ...]:
     """The arguments of a kernel, inputs first; only those that a region uses."""
+    plan = schedule.plan
     used = {p for r in regions for p in r.params}
     every: list[Param] = []
     for i in plan.inputs:
@@ -42,6 +52,10 @@ def params(plan: ir.Plan, regions: tuple[Region, ...]) -> tuple[Param, ...]:
     for o in plan.outputs:
         note = f"{o.dtype.value}{_shape(o)}, tail: {text.tail(o.tail)}"
         every.append(Param(f"{o.name}_ptr", Role.OUTPUT, o.name, o.dtype.value, note))
+    for p in schedule.partials:
+        note = f"int32[{p.blocks}]: sums of {p.scan.over.name} by blocks of rows"
+        dtype = ir.dtype_of(p.scan.of).value
+        every.append(Param(f"{p.name}_ptr", Role.WORKSPACE, p.name, dtype, note))
     flags = f"int32[{len(plan.checks)}]: broken promises, counted"
     every.append(Param("flags_ptr", Role.FLAGS, "flags", "int32", flags))
     return tuple(p for p in every if p.name in used)
@@ -58,10 +72,15 @@ def _shape(o: ir.Output) -> str:
     return f"[{', '.join(dims)}]"
 
 
-def buffers(plan: ir.Plan) -> tuple[Buffer, ...]:
+def buffers(schedule: Schedule) -> tuple[Buffer, ...]:
+    plan = schedule.plan
     made = [
         Buffer(o.name, o.dtype.value, buffer_shape(plan, o), text.tail(o.tail))
         for o in plan.outputs
+    ]
+    made += [
+        Buffer(p.name, ir.dtype_of(p.scan.of).value, (p.blocks,), "between the launches")
+        for p in schedule.partials
     ]
     if plan.checks:
         made.append(Buffer("flags", "int32", (len(plan.checks),), "sticky counters"))

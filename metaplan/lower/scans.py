@@ -18,7 +18,8 @@ from metaplan.lower.passes_over import (
     zero,
 )
 from metaplan.program import Let, Loop, Stmt
-from metaplan.schedule import frame, power, same_lanes
+from metaplan.schedule import power, same_lanes
+from metaplan.sums import frame, member, normal
 from metaplan.text import ATOM
 
 _MANY = 4096  # widest row that a reduction takes in one tile
@@ -42,22 +43,6 @@ class Wanted:
 
     scans: list[ir.Scan] = field(default_factory=list[ir.Scan])
     done: dict[ir.Scan, str] = field(default_factory=dict[ir.Scan, str])
-
-
-def member(axis: ir.Axis, of: ir.Expr, empty: int) -> tuple[ir.Axis, ir.Expr]:
-    """A sum over an axis with at most one point a row, as one over the axis that it selects from."""
-    while isinstance(axis, ir.Ragged) and axis.most == 1:
-        one = isinstance(of, ir.Const) and of.value == 1 and empty == 0
-        nothing = ir.Const(empty, ir.dtype_of(of), loc=axis.loc)
-        some = ir.Bin(ir.Op.LT, ir.Const(0, loc=axis.loc), axis.length, loc=axis.loc)
-        of = axis.length if one else ir.Where(some, of, nothing, loc=axis.loc)
-        axis = axis.parent
-    return axis, of
-
-
-def normal(e: ir.Scan) -> ir.Scan:
-    over, of = member(e.over, e.of, 0)
-    return ir.Scan(of, over, loc=e.loc)
 
 
 class Summing(Tile):

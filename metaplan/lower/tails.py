@@ -5,6 +5,7 @@ from __future__ import annotations
 from metaplan import ir
 from metaplan.lower.emit import Shared
 from metaplan.lower.names import names as named
+from metaplan.lower.partials import by_scan
 from metaplan.lower.scans import Summing
 from metaplan.program import Let, Loop, Region, Stmt, Store
 from metaplan.ranges import Ranges
@@ -15,7 +16,7 @@ from metaplan.writes import cells
 def region(schedule: Schedule, tail: Tail, kernel: str) -> tuple[Region, tuple[str, ...]]:
     """The region that fills the tails of one axis's outputs."""
     plan = schedule.plan
-    shared = Shared(plan, Ranges(), named(plan), schedule.scan_tile)
+    shared = Shared(plan, Ranges(), named(plan), schedule.scan_tile, by_scan(schedule))
     prelude: list[Stmt] = []
     tile = Summing(shared, prelude)
     fills = [o.tail for o in tail.outputs if isinstance(o.tail, ir.Fill)]

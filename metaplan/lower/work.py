@@ -7,16 +7,20 @@ from metaplan.ir import Op
 from metaplan.lower.emit import Level, Shared, joined
 from metaplan.lower.names import names
 from metaplan.lower.passes_over import coordinates, length_of
+from metaplan.lower.partials import by_scan
 from metaplan.lower.scans import Block, Summing
 from metaplan.program import Barrier, Count, If, Let, Loop, Region, Stmt, Store
 from metaplan.ranges import Ranges
-from metaplan.schedule import Schedule, Work, collapsed, frame, power, same_lanes
+from metaplan.schedule import Schedule, Work, power, same_lanes
+from metaplan.sums import collapsed, frame
 from metaplan.writes import Write
 
 
 def region(schedule: Schedule, work: Work, kernel: str) -> tuple[Region, tuple[str, ...]]:
     """The region of one work, and the helper functions that it calls."""
-    shared = Shared(schedule.plan, Ranges(), names(schedule.plan), schedule.scan_tile)
+    shared = Shared(
+        schedule.plan, Ranges(), names(schedule.plan), schedule.scan_tile, by_scan(schedule)
+    )
     body = _Body(shared, work).lines()
     title = _title(work)
     name = f"{kernel}_{work.name}"

@@ -1,0 +1,52 @@
+"""The running sums of a plan, each over an axis that is enumerated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from metaplan import ir
+
+
+def frame(axis: ir.Axis | None) -> tuple[ir.Axis, ...]:
+    """The axes that the points of ``axis`` are enumerated along: at most one point a row adds none."""
+    return tuple(a for a in ir.chain(axis) if not collapsed(a))
+
+
+def collapsed(axis: ir.Axis) -> bool:
+    """An axis with at most one point a row has its parent's points, or some of them."""
+    return isinstance(axis, ir.Ragged) and axis.most == 1
+
+
+def member(axis: ir.Axis, of: ir.Expr, empty: int) -> tuple[ir.Axis, ir.Expr]:
+    """A sum over an axis with at most one point a row, as one over the axis that it selects from."""
+    while isinstance(axis, ir.Ragged) and axis.most == 1:
+        one = isinstance(of, ir.Const) and of.value == 1 and empty == 0
+        nothing = ir.Const(empty, ir.dtype_of(of), loc=axis.loc)
+        some = ir.Bin(ir.Op.LT, ir.Const(0, loc=axis.loc), axis.length, loc=axis.loc)
+        of = axis.length if one else ir.Where(some, of, nothing, loc=axis.loc)
+        axis = axis.parent
+    return axis, of
+
+
+def normal(e: ir.Scan) -> ir.Scan:
+    """The same running sum over an axis that is enumerated."""
+    over, of = member(e.over, e.of, 0)
+    return ir.Scan(of, over, loc=e.loc)
+
+
+def sums(roots: Iterable[ir.Expr]) -> list[ir.Scan]:
+    """The running sums inside ``roots``, and the totals of the batch as the sums that they end."""
+    found: dict[ir.Scan, None] = {}
+    for e in ir.walk(*roots):
+        match e:
+            case ir.Scan():
+                found.setdefault(normal(e))
+            case ir.Reduce(ir.Monoid.SUM, of, over, None):
+                found.setdefault(normal(ir.Scan(of, over, loc=e.loc)))
+            case ir.Size(ir.Ragged(_, above, length)) | ir.Size(
+                ir.Part(_, ir.Ragged(_, above, length))
+            ):
+                found.setdefault(normal(ir.Scan(length, above, loc=e.loc)))
+            case _:
+                pass
+    return list(found)
