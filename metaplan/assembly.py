@@ -13,6 +13,10 @@ class NoTriton(MetaplanError):
     """Kernels are compiled by triton, which is not installed or runs as an interpreter."""
 
 
+class DoesNotCompile(MetaplanError):
+    """Triton refuses a kernel that metaplan wrote: a bug of metaplan's to report."""
+
+
 def assembly(built: Built) -> str:
     """The assembly of every kernel of ``built``."""
     try:
@@ -25,8 +29,20 @@ def assembly(built: Built) -> str:
         raise NoTriton(
             "triton runs as an interpreter, which makes no assembly", hint="unset TRITON_INTERPRET"
         )
+    from triton.errors import TritonError
+
     from metaplan.runtime.device_step import compiled
 
-    return "\n".join(
-        kernel.text[stage] for kernel in compiled(built) for stage in STAGES if stage in kernel.text
-    )
+    try:
+        kernels = compiled(built)
+    except TritonError as error:
+        name = f"{built.program.name} does not compile for {built.target.name}"
+        raise DoesNotCompile(f"{name}: {_innermost(error)}") from error
+    return "\n".join(k.text[stage] for k in kernels for stage in STAGES if stage in k.text)
+
+
+def _innermost(error: BaseException) -> str:
+    """The last line of the first error of a chain: what triton objects to."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().splitlines()[-1]

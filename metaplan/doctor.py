@@ -56,9 +56,7 @@ def _devices() -> Iterator[Finding]:
         return
     count = torch.cuda.device_count()
     for index in range(count):
-        yield Finding(
-            "devices", f"cuda:{index}", _described(torch.cuda.get_device_properties(index))
-        )
+        yield Finding("devices", f"cuda:{index}", _described(index))
     if count and not config.load().interpret:
         way = "driver call or one-node graph" if torch.version.hip is None else "triton's launcher"
         yield Finding("devices", "used", "cuda: kernels on the GPU")
@@ -69,7 +67,11 @@ def _devices() -> Iterator[Finding]:
         yield Finding("devices", "launch", "none")
 
 
-def _described(device: Any) -> str:
+def _described(index: int) -> str:
+    import torch
+
+    cuda: Any = torch.cuda
+    device = cuda.get_device_properties(index)
     capability = f"compute capability {device.major}.{device.minor}"
     return f"{device.name}, {device.total_memory / 2**30:.0f} GiB, {capability}"
 
@@ -98,6 +100,6 @@ def _compiles(name: str) -> Finding:
     start = time.perf_counter()
     try:
         assembly.assembly(compiler.build(chosen.plan.ir, chosen.sizes, TARGETS[name]))
-    except (MetaplanError, RuntimeError) as error:
+    except MetaplanError as error:
         return Finding("targets", name, str(error).splitlines()[0], bad=True)
     return Finding("targets", name, f"{PROBE} compiles ({time.perf_counter() - start:.1f} s)")

@@ -10,6 +10,7 @@ import torch
 
 from metaplan import interp, ir
 from metaplan.checking.batches import Array, Batch
+from metaplan.checking.masks import boolean_masks
 from metaplan.compiler import Built
 from metaplan.program import Role
 from metaplan.runtime import modules
@@ -64,7 +65,8 @@ def _launch(built: Built, inputs: Buffers, live: dict[str, int], buffers: Buffer
                     arguments[p.name] = given[p.of].stride(p.dim)
                 case _:
                     arguments[p.name] = given[p.of] if p.of in given else scratch[p.of]
-        getattr(module, kernel.name)[(kernel.grid,)](**arguments, num_warps=kernel.num_warps)
+        with boolean_masks():
+            getattr(module, kernel.name)[(kernel.grid,)](**arguments, num_warps=kernel.num_warps)
     for arrays in (inputs, buffers):
         for name, array in arrays.items():
             array[...] = given[name].cpu().numpy()

@@ -14,7 +14,7 @@ from metaplan.cli.refusal import REFUSED
 
 def check(
     plan: PlanName,
-    batches: Annotated[int, typer.Option(min=1, help="How many random batches.")] = 20,
+    batches: Annotated[int, typer.Option(min=1, help="How many random batches.")] = 10,
     seed: Annotated[int, typer.Option(help="The first batch's seed.")] = 0,
     size: Sizes = None,
 ) -> None:
