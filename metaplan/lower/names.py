@@ -51,7 +51,11 @@ class Names:
     def _given(self, e: ir.Expr) -> str | None:
         """The variable that ``e`` is assigned to; an axis lends its name to no value."""
         name = assigned_name(e.loc)
-        return None if name in self.axes or isinstance(e, ir.Size) else name
+        if name in self.axes or isinstance(e, ir.Size):
+            return None
+        if isinstance(e, ir.Load) and f"= {e.source.name}[" not in e.loc.text():
+            return None
+        return name
 
 
 def names(plan: ir.Plan) -> Names:

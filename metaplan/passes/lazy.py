@@ -1,13 +1,13 @@
-"""``where`` reads only the side taken: its condition moves onto the loads of each side as a guard.
+"""``where`` reads only the side taken: its condition becomes the guard of the loads of each side.
 
-A load that the plan makes anyway, unconditionally, stays as it is, so that both share it; so does one
-that stands on a coarser axis than the condition. Both only where the ranges prove it inside without.
+What the plan computes anyway, unconditionally, is shared as it is. So is a load on a coarser axis than
+the condition, if the ranges prove it inside without.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from metaplan import ir
 from metaplan.ir import Op
@@ -17,19 +17,86 @@ from metaplan.ranges import Ranges
 
 def lazy(plan: ir.Plan) -> ir.Plan:
     """Every load carries the condition under which it is read; so does an output's value."""
-    push = _Push(plan, frozenset(_unconditional(plan)), Ranges())
-    plan = replace(
-        plan,
-        outputs=tuple(push.output(o) for o in plan.outputs),
-        updates=tuple(push.update(u) for u in plan.updates),
-    )
-    return Rewriter(push.rule).plan(plan)
+    return _Lazy(plan).plan(plan)
 
 
-def _unconditional(plan: ir.Plan) -> Iterator[ir.Load]:
-    """The loads that happen whatever the data says."""
-    stack = [e for o in plan.outputs if o.where is None for e in o.columns]
-    stack += [v for o in plan.outputs if o.where is None for _, v in o.parts]
+class _Lazy(Rewriter):
+    def __init__(self, plan: ir.Plan) -> None:
+        super().__init__()
+        self._plan, self._ranges = plan, Ranges()
+        self._always = frozenset(_unconditional(plan))
+        self._under: dict[tuple[ir.Expr, ir.Expr], ir.Expr] = {}
+
+    def _expr(self, e: ir.Expr) -> ir.Expr:
+        match e:
+            # where(c, a[i], b[j]) => where(c, a[i] if c, b[j] if not c)
+            case ir.Where(cond, then, other):
+                first = self.expr(cond)
+                yes = self.under(then, first)
+                no = self.under(other, ir.Not(first, loc=cond.loc))
+                return replace(e, cond=first, then=yes, other=no)
+            case _:
+                return super()._expr(e)
+
+    def _output(self, o: ir.Output) -> ir.Output:
+        made = super()._output(o)
+        if made.where is None:
+            return made
+        columns = tuple(self.under(c, made.where) for c in o.columns)
+        pairs = zip(made.parts, o.parts, strict=True)
+        parts = tuple((part, self.under(v, made.where)) for (part, _), (_, v) in pairs)
+        return replace(made, columns=columns, parts=parts)
+
+    def _update(self, u: ir.Update) -> ir.Update:
+        made = super()._update(u)
+        if made.where is None:
+            return made
+        index = tuple(self.under(i, made.where) for i in u.index)
+        return replace(made, value=self.under(u.value, made.where), index=index)
+
+    def under(self, e: ir.Expr, cond: ir.Expr) -> ir.Expr:
+        """``e`` where only ``cond`` matters: each load that is not shared reads only there."""
+        key = (e, cond)
+        if key not in self._under:
+            self._under[key] = self._guarded(e, cond)
+        return self._under[key]
+
+    def _guarded(self, e: ir.Expr, cond: ir.Expr) -> ir.Expr:
+        if e in self._always:
+            return self.expr(e)
+        match e:
+            case ir.Scan() | ir.Reduce() | ir.Const() | ir.Size() | ir.Offset() | ir.Index():
+                return self.expr(e)
+            case ir.Where(choice, then, other):
+                first = self.under(choice, cond)
+                yes = self.under(then, _both(cond, first))
+                no = self.under(other, _both(cond, ir.Not(first, loc=choice.loc)))
+                return replace(e, cond=first, then=yes, other=no)
+            case ir.Load(_, index):
+                if self._coarser(e, cond):
+                    return self.expr(e)
+                return replace(e, index=tuple(self.under(i, cond) for i in index), guard=cond)
+            case _:
+                return ir.rebuild(e, tuple(self.under(c, cond) for c in ir.children(e)))
+
+    def _coarser(self, e: ir.Load, cond: ir.Expr) -> bool:
+        """On a coarser axis than ``cond``, and inside whatever it says."""
+        if len(ir.chain(ir.axis_of(e))) >= len(ir.chain(ir.axis_of(cond))):
+            return False
+        return all(
+            self._ranges.of(i).inside(0, self._plan.size(dim) - 1)
+            for dim, i in zip(e.source.dims, e.index, strict=True)
+        )
+
+
+def _both(a: ir.Expr, b: ir.Expr) -> ir.Expr:
+    return a if b in conjuncts(a) else ir.Bin(Op.AND, a, b, loc=b.loc)
+
+
+def _unconditional(plan: ir.Plan) -> Iterator[ir.Expr]:
+    """What is computed whatever the data says."""
+    free = [o for o in plan.outputs if o.where is None]
+    stack: list[ir.Expr] = [e for o in free for e in (*o.columns, *(v for _, v in o.parts))]
     stack += [o.where for o in plan.outputs if o.where is not None]
     stack += [u.where if u.where is not None else u.value for u in plan.updates]
     stack += [a.length for a in plan.axes if isinstance(a, ir.Ragged | ir.Part)]
@@ -39,66 +106,8 @@ def _unconditional(plan: ir.Plan) -> Iterator[ir.Load]:
         if e in seen:
             continue
         seen.add(e)
-        if isinstance(e, ir.Load) and e.guard is None:
-            yield e
+        yield e
         stack += [e.cond] if isinstance(e, ir.Where) else ir.children(e)
-
-
-@dataclass(frozen=True, slots=True)
-class _Push:
-    plan: ir.Plan
-    unconditional: frozenset[ir.Load]
-    ranges: Ranges
-
-    def output(self, o: ir.Output) -> ir.Output:
-        if o.where is None:
-            return o
-        parts = tuple((p, self.guarded(v, o.where)) for p, v in o.parts)
-        return replace(
-            o, columns=tuple(self.guarded(c, o.where) for c in o.columns), parts=parts
-        )
-
-    def update(self, u: ir.Update) -> ir.Update:
-        if u.where is None:
-            return u
-        index = tuple(self.guarded(i, u.where) for i in u.index)
-        return replace(u, value=self.guarded(u.value, u.where), index=index)
-
-    def rule(self, e: ir.Expr) -> ir.Expr | None:
-        match e:
-            # where(c, a[i], b[j]) => where(c, a[i] if c, b[j] if not c)
-            case ir.Where(cond, then, other):
-                yes = self.guarded(then, cond)
-                no = self.guarded(other, ir.Not(cond, loc=cond.loc))
-                return None if (yes, no) == (then, other) else replace(e, then=yes, other=no)
-            case _:
-                return None
-
-    def guarded(self, e: ir.Expr, cond: ir.Expr) -> ir.Expr:
-        """``e`` with ``cond`` on each load that needs it; scans and reductions stay whole."""
-        match e:
-            case ir.Scan() | ir.Reduce():
-                return e
-            case ir.Load(_, index, guard):
-                if self._free(e, cond):
-                    return e
-                inner = tuple(self.guarded(i, cond) for i in index)
-                if guard is None:
-                    return replace(e, index=inner, guard=cond)
-                if cond in conjuncts(guard):
-                    return replace(e, index=inner) if inner != index else e
-                return replace(e, index=inner, guard=ir.Bin(Op.AND, cond, guard, loc=e.loc))
-            case _:
-                return ir.rebuild(e, tuple(self.guarded(c, cond) for c in ir.children(e)))
-
-    def _free(self, e: ir.Load, cond: ir.Expr) -> bool:
-        coarser = len(ir.chain(ir.axis_of(e))) < len(ir.chain(ir.axis_of(cond)))
-        if e.guard is not None or not (coarser or e in self.unconditional):
-            return False
-        return all(
-            self.ranges.of(index).inside(0, self.plan.size(dim) - 1)
-            for dim, index in zip(e.source.dims, e.index, strict=True)
-        ) and all(self._free(x, cond) for i in e.index for x in ir.walk(i) if isinstance(x, ir.Load))
 
 
 def conjuncts(e: ir.Expr) -> tuple[ir.Expr, ...]:
