@@ -18,7 +18,7 @@ LAYERS = (
     ("passes",),
     ("lang",),
     ("target", "program"),
-    ("writes", "schedule"),
+    ("sums", "writes", "schedule"),
     ("lower", "codegen", "explain"),
     ("compiler", "export"),
     ("cache",),
