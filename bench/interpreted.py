@@ -8,50 +8,62 @@ from typing import Any
 import torch
 import triton
 
-from bench.check import Judge
+from bench.check import Judge, on_device
 from bench.workloads import Workload
 from metaplan.compiler import Built
-from metaplan.program import Role
+from metaplan.program import Param, Role
 from metaplan.runtime import modules
 from tests.interpreter_masks import boolean_masks
 
 
+class Interpreted:
+    """A built plan with tensors bound; each call runs its kernels."""
+
+    def __init__(self, built: Built, judge: Judge) -> None:
+        if not triton.knobs.runtime.interpret:
+            raise SystemExit(
+                "set TRITON_INTERPRET=1: without a GPU the kernels run in its interpreter"
+            )
+        self.built, self.buffers = built, judge.buffers()
+        self.module = modules.load(built.source, built.program.name)
+        self.flags = torch.zeros(max(len(built.program.flags), 1), dtype=torch.int32)
+        states = {name: self.buffers[name] for name in judge.workload.states}
+        self.tensors = on_device(judge.workload.given(), "cpu") | states
+        types = {"int32": torch.int32, "int64": torch.int64}
+        self.between = {
+            b.name: torch.full(b.shape, -1, dtype=types[b.dtype])
+            for b in built.program.buffers
+            if b.name not in self.buffers and b.name != "flags"
+        }
+
+    def __call__(self) -> None:
+        for kernel in self.built.program.kernels:
+            arguments = {p.name: self._argument(p) for p in kernel.params}
+            with boolean_masks():
+                getattr(self.module, kernel.name)[kernel.grid,](**arguments)
+
+    def _argument(self, p: Param) -> Any:
+        match p.role:
+            case Role.STRIDE:
+                return self.tensors[p.of].stride(p.dim)
+            case Role.FLAGS:
+                return self.flags
+            case Role.OUTPUT:
+                return self.buffers[p.of]
+            case Role.WORKSPACE:
+                return self.between[p.of]
+            case _:
+                return self.tensors[p.of]
+
+    def broken(self) -> list[str]:
+        """Promises of the data that were not kept."""
+        counts = self.flags.tolist()
+        return [f"{self.built.program.flags[n]}: {c}" for n, c in enumerate(counts) if c]
+
+
 def run(built: Built, workload: Workload) -> list[str]:
     """What is wrong with the buffers that the kernels of ``built`` fill; nothing, if all is well."""
-    if not triton.knobs.runtime.interpret:
-        raise SystemExit("set TRITON_INTERPRET=1: without a GPU the kernels run in its interpreter")
     judge = Judge(workload, "cpu")
-    given, buffers = workload.given(), judge.buffers()
-    module = modules.load(built.source, built.program.name)
-    flags = torch.zeros(max(len(built.program.flags), 1), dtype=torch.int32)
-    tensors = {
-        name: torch.tensor([value], dtype=torch.int32)
-        if isinstance(value, int)
-        else torch.from_numpy(value)
-        for name, value in given.items()
-    }
-    tensors |= {name: buffers[name] for name in workload.states}
-    types = {"int32": torch.int32, "int64": torch.int64}
-    between = {
-        b.name: torch.full(b.shape, -1, dtype=types[b.dtype])
-        for b in built.program.buffers
-        if b.name not in buffers and b.name != "flags"
-    }
-    for kernel in built.program.kernels:
-        arguments: dict[str, Any] = {}
-        for p in kernel.params:
-            match p.role:
-                case Role.STRIDE:
-                    arguments[p.name] = tensors[p.of].stride(p.dim)
-                case Role.FLAGS:
-                    arguments[p.name] = flags
-                case Role.OUTPUT:
-                    arguments[p.name] = buffers[p.of]
-                case Role.WORKSPACE:
-                    arguments[p.name] = between[p.of]
-                case _:
-                    arguments[p.name] = tensors[p.of]
-        with boolean_masks():
-            getattr(module, kernel.name)[kernel.grid,](**arguments)
-    broken = [f"{built.program.flags[n]}: {c}" for n, c in enumerate(flags.tolist()) if c]
-    return [*broken, *judge.wrong(buffers)]
+    step = Interpreted(built, judge)
+    step()
+    return [*step.broken(), *judge.wrong(step.buffers)]

@@ -33,11 +33,11 @@ def per_request(workload: Workload) -> tuple[str, ...]:
     )
 
 
-def step_of(built: Built, device: torch.device) -> Any:
-    """The step of a build, whatever schedule it has."""
+def step_of(built: Built, device: torch.device, lag: int = 1) -> Any:
+    """The step of a build, whatever schedule it has; the host may run ``lag`` steps ahead without a wait."""
     from metaplan.runtime.device_step import DeviceStep
 
-    return DeviceStep(built, device, 1)
+    return DeviceStep(built, device, lag)
 
 
 def bind(

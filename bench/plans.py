@@ -1,0 +1,348 @@
+# pyright: basic
+"""Our plans beside every other way to fill the same buffers: launches, CPU us and GPU us in one run.
+
+    python -m bench.plans --engine .engines/vllm-0.33.0 --seconds 340 --out bench/results/plans.jsonl
+    TRITON_INTERPRET=1 python -m bench.plans --smoke --engine .engines/vllm-0.33.0
+
+Each side is checked against the oracle first, every cell of every buffer; the time of a side that is wrong is not
+taken. What matters most runs first; when the seconds are over, the rest is listed as left out. A side that fails, or takes the
+process with it, is one line of the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from bench import measure, sides, workloads
+from bench.sides import Case, Place, Side
+
+COMPILED = {1: (), 16: (1,), 64: (), 128: (2,), 256: (4,), 1024: (4,), 4096: ()}
+EXTRA = (16, 256, 1024)  # batches of the variants, with 4 query tokens
+COUNTED = 64  # the batch whose driver calls are counted
+PATIENCE = 100.0  # seconds that one case may take before its process is ended
+PREPARING = 0.3  # of all seconds go to compiling side by side at most
+
+
+def cases(asked: argparse.Namespace) -> list[Case]:
+    """Every case that was asked for, the ones that matter most first."""
+    return [
+        case
+        for case in _every()
+        if case.plan in asked.plan
+        and case.batch in asked.batch
+        and case.query in asked.query
+        and (asked.side is None or case.side in asked.side)
+    ]
+
+
+def _every() -> Iterator[Case]:
+    order = (16, 256, 1024, 64, 128, 1, 4096)
+    cells = [(b, q) for q in (4, 1, 2) for b in order]
+    for batch, query in cells:
+        for plan in workloads.PLANS:
+            yield Case(plan, batch, query, "ours")
+            yield Case(plan, batch, query, "hand-fused")
+            if plan in ("engine_step", "post_update"):
+                yield Case(plan, batch, query, "engine")
+            if query == 4:
+                yield Case(plan, batch, query, "ours from host")
+            if query == 4 or batch in EXTRA:
+                yield Case(plan, batch, query, "ours for all")
+            if plan == "engine_step" and query == 4:
+                yield Case(plan, batch, query, "ours for mixed")
+    for batch in EXTRA:
+        for side in ("ours", "hand-fused", "engine"):
+            yield Case("engine_step, two groups", batch, 4, side)
+        yield Case("v4_decode, every field", batch, 4, "ours")
+    for batch, query in cells:
+        for plan in ("v4_decode", "engine_step", "paged_decode", "post_update"):
+            if query in COMPILED[batch]:
+                yield Case(plan, batch, query, "torch.compile, static")
+    for plan in ("v4_decode", "engine_step", "paged_decode", "post_update"):
+        yield Case(plan, 256, 4, "torch.compile, as called")
+    for batch, query in cells:
+        for plan in workloads.PLANS:
+            yield Case(plan, batch, query, "torch eager")
+            if plan != "post_update":  # its tables live on one side only: a copy of them is no step
+                yield Case(plan, batch, query, "numpy + H2D")
+
+
+# ------------------------------------------------------------- one case
+
+
+def run(case: Case, place: Place) -> dict[str, Any]:
+    """Checks and times one side; the row of its results."""
+    row: dict[str, Any] = {
+        "kind": "side",
+        "variant": case.variant,
+        "plan": case.plan,
+        "batch": case.batch,
+        "query": case.query,
+        "side": case.side,
+    }
+    begin = time.perf_counter()
+    side = sides.make(case, place)
+    row |= side.facts
+    side.reset()
+    side.call()
+    measure.synchronize()
+    wrong = side.judge.wrong(side.out())
+    row["checked"] = not wrong
+    if wrong:
+        row["wrong"] = wrong[:4]
+    elif place.device != "cpu":
+        row |= times(case, side)
+        row["written_bytes"] = sides.written_bytes(side.judge)
+    side.close()
+    return row | {"took_s": round(time.perf_counter() - begin, 2)}
+
+
+def times(case: Case, side: Side) -> dict[str, Any]:
+    """CPU us of every way to call, GPU us in a graph of many; the state tables are put back before each."""
+    found: dict[str, Any] = {}
+    growing = bool(side.judge.workload.states)  # each call appends to the tables
+    loop = min(side.loop, 60 if growing else side.loop)
+    repeats = 9 if loop > 10 else 4
+    for name, call in {"cpu_us": side.call, **side.others}.items():
+        side.reset()
+        awake()
+        found[name] = round(measure.cpu_us(call, loop, repeats, min(loop, 10)), 2)
+    if case.side not in ("numpy + H2D", "ours from host"):
+        side.reset()
+        awake()
+        calls = 15 if growing else 40
+        found["gpu_us"] = round(measure.graph_us(side.recorded or side.call, calls, 11), 3)
+    if case.batch == COUNTED:
+        counted = measure.counts(side.call).to_json()
+        found["counts"] = {n: v for n, v in counted.items() if n != "names"}
+        if "launches" not in side.facts:
+            found["launches"] = counted["kernels"]
+    return found
+
+
+def awake() -> None:
+    """Some milliseconds of work, so that the GPU is at its clock when the measurement begins."""
+    import torch
+
+    some = torch.ones(4096, 4096, dtype=torch.bfloat16, device="cuda")
+    for _ in range(12):
+        some @ some
+
+
+def floors() -> dict[str, Any]:
+    """What nothing can beat: an empty kernel through the driver and as a graph of one node, in this process."""
+    import tempfile
+
+    import torch
+
+    from bench import launch
+    from metaplan.runtime.compiled import compile_kernel, this_target
+    from metaplan.runtime.launch import Launch, Sequence
+
+    with tempfile.TemporaryDirectory() as folder:
+        fn, types = launch.with_arguments(16, Path(folder))
+        kernel = compile_kernel(fn, types, {}, target=this_target(launch.DEVICE), num_warps=4)
+    tensors = {n: torch.zeros(64, dtype=torch.int32, device=launch.DEVICE) for n in types}
+    direct = Sequence((Launch(kernel, 1, tensors),), launch.DEVICE, way="driver")
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        direct.record()
+    awake()
+    return {
+        "kind": "floor",
+        "driver_cpu_us": round(measure.cpu_us(launch.raw_call(kernel, direct)), 2),
+        "replay_cpu_us": round(measure.cpu_us(graph.replay), 2),
+        "gpu_us": round(measure.graph_us(direct.record), 3),
+    }
+
+
+# -------------------------------------------------- processes and results
+
+
+def write(out: Path | None, run_id: str, row: dict[str, Any]) -> None:
+    row = {"run": run_id, **row}
+    if out is not None:
+        with out.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+    if row["kind"] == "side":
+        print(line(row), flush=True)
+
+
+def line(row: dict[str, Any]) -> str:
+    """One row for a person."""
+    head = f"{row['variant']:24} B={row['batch']:<5}q={row['query']} {row['side']:25}"
+    if "error" in row:
+        return f"{head} {row['error']}"
+    if not row["checked"]:
+        return f"{head} WRONG {row['wrong'][0]}"
+    said = [f"{name} {row[name]:9.2f}" for name in row if name.startswith(("cpu_us", "gpu_us"))]
+    said += [f"launches {row['launches']:g}"] if "launches" in row else []
+    return f"{head} {'  '.join(said) or 'as the oracle says'}  ({row['took_s']} s)"
+
+
+def prepare(case: Case, place: Place) -> str:
+    """In a process of its own: compiles what a side compiles, into the disk caches."""
+    import torch
+
+    try:
+        torch._inductor.config.compile_threads = 1
+        side = sides.make(case, place)
+        side.call()
+        measure.synchronize()
+    except Exception as error:  # noqa: BLE001  told again, with its row, when the case runs
+        return f"{type(error).__name__}: {error}"[:200]
+    return ""
+
+
+def prepare_all(wanted: list[Case], place: Place, seconds: float, processes: int) -> str:
+    """Compiles many cases side by side; how it went, in words."""
+    import torch._inductor  # noqa: F401  preloaded for the forked processes
+
+    begin = time.monotonic()
+    pool = ProcessPoolExecutor(processes, mp_context=_context(), max_tasks_per_child=None)
+    slow_first = sorted(wanted, key=lambda c: not c.side.startswith("torch.compile"))
+    futures = [pool.submit(prepare, case, place) for case in slow_first]
+    done, late = wait(futures, timeout=seconds)
+    failed = sum(f.exception() is not None or bool(f.result()) for f in done)
+    for process in list((pool._processes or {}).values()) if late else []:
+        process.terminate()
+    pool.shutdown(wait=False, cancel_futures=True)
+    took = time.monotonic() - begin
+    return f"prepared {len(done)} of {len(wanted)} in {took:.0f} s, {failed} of them with an error"
+
+
+def _context() -> Any:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["bench.sides", "bench.rivals.hand_fused", "torch._inductor"])
+    return context
+
+
+def serve(
+    todo: list[Case], place: Place, out: Path | None, run_id: str, end: float, at: Any, since: Any
+) -> None:
+    """Runs cases one after the other from ``at`` on, which says how far it is; in a process of its own."""
+    if not at.value:
+        write(out, run_id, floors())
+    while at.value < len(todo):
+        case = todo[at.value]
+        since.value = time.time()
+        if since.value > end:
+            return
+        try:
+            row = run(case, place)
+        except Exception as error:  # noqa: BLE001  one side that fails is one line of the results
+            row = failure(case, f"{type(error).__name__}: {error}")
+            write(out, run_id, row)
+            at.value += 1
+            if "CUDA error" in str(error):
+                sys.exit(3)  # nothing works in this process any more
+            continue
+        write(out, run_id, row)
+        at.value += 1
+
+
+def failure(case: Case, text: str) -> dict[str, Any]:
+    return {
+        "kind": "side",
+        "variant": case.variant,
+        "plan": case.plan,
+        "batch": case.batch,
+        "query": case.query,
+        "side": case.side,
+        "error": " ".join(text.split())[:300],
+    }
+
+
+def supervise(
+    todo: list[Case], place: Place, out: Path | None, run_id: str, seconds: float
+) -> list[Case]:
+    """Runs every case, starting a new process behind one that died or hung; the cases left out."""
+    context, end = _context(), time.time() + seconds
+    at, since = context.Value("i", 0), context.Value("d", time.time())
+    while at.value < len(todo) and time.time() < end:
+        since.value = time.time()
+        process = context.Process(target=serve, args=(todo, place, out, run_id, end, at, since))
+        process.start()
+        while process.is_alive() and time.time() - since.value < PATIENCE:
+            process.join(0.5)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        elif process.exitcode in (0, 3):
+            continue
+        if at.value < len(todo):
+            text = f"its process ended ({process.exitcode}) or took more than {PATIENCE:.0f} s"
+            write(out, run_id, failure(todo[at.value], text))
+            at.value += 1
+    return todo[at.value :]
+
+
+def smoke(asked: argparse.Namespace) -> None:
+    """Every side that runs on a CPU at a tiny size, checked against the oracle."""
+    place = Place("cpu", asked.engine, small=True)
+    wanted = [
+        case
+        for case in cases(asked)
+        if case.side != "ours from host"
+        and (case.batch, case.query) in ((16, 4), (256, 4), (1024, 4), (16, 1))
+    ]
+    from tests.interpreter_masks import boolean_masks
+
+    seen: set[Case] = set()
+    failed = 0
+    for one in wanted:
+        case = Case(one.variant, min(one.batch, 3), one.query, one.side)
+        if case in seen or (case.side.startswith("torch.compile") and not asked.compile):
+            continue
+        seen.add(case)
+        try:
+            with boolean_masks():
+                row = run(case, place)
+        except Exception as error:  # noqa: BLE001  all failures are listed
+            row = failure(case, f"{type(error).__name__}: {error}")
+        failed += not row.get("checked")
+        print(line(row), flush=True)
+    if failed:
+        raise SystemExit(f"{failed} sides are not what the oracle says")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--plan", nargs="+", choices=workloads.PLANS, default=workloads.PLANS)
+    parser.add_argument("--batch", nargs="+", type=int, default=workloads.BATCHES)
+    parser.add_argument("--query", nargs="+", type=int, default=workloads.QUERIES)
+    parser.add_argument(
+        "--side", nargs="+", help=f"of {', '.join(sides.SIDES)}; ours for all, for mixed"
+    )
+    parser.add_argument("--seconds", type=float, default=340, help="for everything")
+    parser.add_argument("--processes", type=int, default=12, help="that compile side by side")
+    parser.add_argument("--engine", help="a folder with vLLM 0.33's sources (tests/peers/fetch.py)")
+    parser.add_argument("--out", type=Path, help="a JSON line for each result is appended")
+    parser.add_argument("--smoke", action="store_true", help="correctness only, on the CPU")
+    parser.add_argument("--compile", action="store_true", help="with --smoke: torch.compile too")
+    asked = parser.parse_args()
+    if asked.smoke:
+        smoke(asked)
+        return
+    end = time.monotonic() + asked.seconds
+    todo, place = cases(asked), Place("cuda", asked.engine)
+    run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    print(prepare_all(todo, place, asked.seconds * PREPARING, asked.processes), flush=True)
+    write(asked.out, run_id, {"kind": "run", **measure.machine()})
+    left = supervise(todo, place, asked.out, run_id, end - time.monotonic())
+    if left:
+        print(f"no time for {len(left)} of {len(todo)}: {sorted({c.side for c in left})}")
+
+
+if __name__ == "__main__":
+    main()
