@@ -24,12 +24,22 @@ class Limits:
     """points that a program sums by itself; beyond, a first launch sums blocks of rows"""
     block_rows: int = 512
     """rows of such a block"""
-    scan_tile: int = 4096
+    scan_tile: int = 2048
     """points of one step of a sum"""
     lanes: int = 1024
     """the widest tile of a row"""
+    wide_lanes: int = 128
+    """the same where a program has several rows"""
     waves: int = 8
     """programs that a processor holds at once, about: with more of them a program loops"""
+    short: int = 32
+    """rows of at most so many points are flattened into one vector with their neighbours"""
+    vector: int = 256
+    """points of such a vector"""
+    merge: int = 2048
+    """rows from which on works along the same rows share their start"""
+    wide_rows: int = 16
+    """most rows that a program takes beside lanes"""
     num_warps: int = 4
 
 
@@ -40,7 +50,9 @@ LIMITS = Limits()
 class Work:
     """Stores that run in the same programs: ``rows`` flattened axes, ``lanes`` along the last one.
 
-    Without ``rows`` the lanes are the root's rows; without ``lanes`` each row is one point.
+    Without ``rows`` the lanes are the root's rows; without ``lanes`` each row is one point, and
+    ``reduces`` says that a row is summed up over an axis below. ``merged``: one kind of lanes after
+    the other, for rows whose start costs more than their lanes.
     """
 
     name: str
@@ -53,6 +65,14 @@ class Work:
     splits: int = 1
     programs: int = 1
     in_order: bool = False
+    reduces: bool = False
+    merged: bool = False
+
+    @property
+    def column(self) -> bool:
+        """Whether several rows stand as a column beside lanes; else they are one vector."""
+        wide = self.lanes is not None or self.reduces or self.merged
+        return self.rows_per_program > 1 and wide
 
     def widths(self, ranges: Ranges) -> tuple[int, ...]:
         return tuple(ranges.bound(a) for a in self.rows)
@@ -115,7 +135,7 @@ def same_lanes(a: ir.Axis, b: ir.Axis) -> bool:
 def schedule(plan: ir.Plan, target: Target, limits: Limits = LIMITS) -> Schedule:
     """The choices for one plan on one target; a pure function of its arguments."""
     ranges = Ranges()
-    works = _works(plan)
+    works = _works(plan, ranges, limits)
     works = [_sized(w, ranges, target, limits) for w in works]
     tails = _tails(plan, target)
     reasons = [(w.name, _reason(w, ranges)) for w in works]
@@ -160,45 +180,79 @@ def _sums_reason(partials: list[Partial], limits: Limits) -> str:
     )
 
 
-def _works(plan: ir.Plan) -> list[Work]:
+def _works(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Work]:
     if plan.updates:
         return _in_order(plan)
     works: list[Work] = []
     for write in writes(plan):
-        rows, lanes = _split(write)
-        _join(works, rows, lanes, write)
+        _join(works, _shaped(frame(write.axis), write.roots(), ranges, limits), write)
     for number, check in enumerate(plan.checks):
-        _host(works, number, check)
-    return works
+        _host(works, number, check, ranges, limits)
+    return _merged(works, ranges, limits)
 
 
-def _split(write: Write) -> tuple[tuple[ir.Axis, ...], ir.Axis | None]:
-    axes = frame(write.axis)
+def _merged(works: list[Work], ranges: Ranges, limits: Limits) -> list[Work]:
+    """Where many rows each have to find their start, works along the same rows share it."""
+    out: list[Work] = []
+    for w in works:
+        if w.lanes is None or not w.rows or _points(w, ranges) < limits.merge or _scans_lanes(w):
+            out.append(w)
+            continue
+        for at, other in enumerate(out):
+            if other.merged and other.rows == w.rows:
+                both = replace(
+                    other, writes=(*other.writes, *w.writes), checks=(*other.checks, *w.checks)
+                )
+                out[at] = replace(both, name=f"{other.name}_{w.name}")
+                break
+        else:
+            out.append(replace(w, lanes=None, merged=True))
+    return out
+
+
+def _points(w: Work, ranges: Ranges) -> int:
+    """How many rows, padded, a work enumerates."""
+    points = 1
+    for width in w.widths(ranges):
+        points *= width
+    return points
+
+
+def _shaped(
+    axes: tuple[ir.Axis, ...], roots: tuple[ir.Expr, ...], ranges: Ranges, limits: Limits
+) -> Work:
+    """An empty work for points along ``axes``: short rows are flattened, long ones have lanes."""
     if not axes:
-        return (), None
-    inner = [e for e in ir.walk(*write.roots()) if isinstance(e, ir.Reduce) and e.to is not None]
+        return Work("batch", (), None, (), ())
+    inner = [e for e in ir.walk(*roots) if isinstance(e, ir.Reduce) and e.to is not None]
     if any(frame(e.to) == axes for e in inner):
-        return axes, None
-    return axes[:-1], axes[-1]
+        return Work(axes[-1].name, axes, None, (), (), reduces=True)
+    if len(axes) > 1 and ranges.bound(axes[-1]) <= limits.short:
+        return Work(axes[-1].name, axes, None, (), ())
+    return Work(axes[-1].name, axes[:-1], axes[-1], (), ())
 
 
-def _join(
-    works: list[Work], rows: tuple[ir.Axis, ...], lanes: ir.Axis | None, write: Write
-) -> None:
+def _alike(a: Work, b: Work) -> bool:
+    if a.reduces != b.reduces or len(a.rows) != len(b.rows):
+        return False
+    if a.lanes is None or b.lanes is None:
+        return a.lanes is b.lanes and all(map(same_lanes, a.rows, b.rows))
+    return a.rows == b.rows and same_lanes(a.lanes, b.lanes)
+
+
+def _join(works: list[Work], shape: Work, write: Write) -> None:
     for at, w in enumerate(works):
-        alike = w.lanes is lanes is None or (
-            w.lanes is not None and lanes is not None and same_lanes(w.lanes, lanes)
-        )
-        if w.rows == rows and alike:
+        if _alike(w, shape):
             works[at] = replace(w, writes=(*w.writes, write))
             return
-    name = lanes.name if lanes is not None else rows[-1].name if rows else "batch"
-    if any(w.name == name for w in works):
-        name = f"{name}_{len(works)}"
-    works.append(Work(name, rows, lanes, (write,), ()))
+    taken = any(w.name == shape.name for w in works)
+    name = f"{shape.name}_{len(works)}" if taken else shape.name
+    works.append(replace(shape, name=name, writes=(write,)))
 
 
-def _host(works: list[Work], number: int, check: ir.Check) -> None:
+def _host(
+    works: list[Work], number: int, check: ir.Check, ranges: Ranges, limits: Limits
+) -> None:
     """A check runs where its value is computed anyway; else in a work of its own."""
     axes = frame(check.axis)
     for at, w in enumerate(works):
@@ -206,9 +260,8 @@ def _host(works: list[Work], number: int, check: ir.Check) -> None:
         if len(whole) == len(axes) and all(map(same_lanes, whole, axes)):
             works[at] = replace(w, checks=(*w.checks, (number, check)))
             return
-    rows, lanes = (axes[:-1], axes[-1]) if axes else ((), None)
-    name = f"check_{check.axis.name if check.axis is not None else 'batch'}"
-    works.append(Work(name, rows, lanes, (), ((number, check),)))
+    shape = _shaped(axes, (check.bad,), ranges, limits)
+    works.append(replace(shape, name=f"check_{shape.name}", checks=((number, check),)))
 
 
 def _in_order(plan: ir.Plan) -> list[Work]:
@@ -229,22 +282,31 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
         bound = ranges.bound(w.lanes)
         tile = min(power(bound), 256)
         return replace(w, tile=tile, programs=-(-bound // tile))
-    points = 1
-    for width in w.widths(ranges):
-        points *= width
-    bound = 1 if w.lanes is None else ranges.bound(w.lanes)
-    tile = min(power(bound), limits.lanes)
+    points = _points(w, ranges)
+    if w.lanes is None and not (w.in_order or w.merged):
+        rows = min(32 if w.reduces else limits.vector, power(points))
+        return replace(w, rows_per_program=rows, programs=min(-(-points // rows), room))
+    if w.in_order:
+        return replace(w, tile=limits.lanes, programs=min(points, room))
+    last = [frame(x.axis)[-1] for x in w.writes] if w.merged else [w.lanes]
+    bound = max(ranges.bound(axis) for axis in last if axis is not None)
     rows = 1
-    if tile < 128 and not w.in_order:
-        rows = max(1, min(256 // tile, power(points)))
-    if tile <= 256 and not w.in_order and points > 4 * room:
-        rows = max(rows, min(power(-(-points // (2 * room))), 16, 4096 // tile))
+    if not _scans_lanes(w):
+        rows = max(1, min(power(points // (4 * target.processors)), limits.wide_rows))
+    tile = min(power(bound), limits.lanes if rows == 1 else limits.wide_lanes)
     blocks = -(-points // rows)
     splits = 1
-    if bound > tile:
+    if bound > tile and not (_scans_lanes(w) or w.merged):
         splits = max(1, min(-(-bound // tile), 4, room // max(min(blocks, room), 1)))
     programs = min(blocks, max(room // splits, 1)) * splits
     return replace(w, rows_per_program=rows, tile=tile, splits=splits, programs=programs)
+
+
+def _scans_lanes(w: Work) -> bool:
+    """Whether a running sum goes along the lanes: then a program has one row, from its start."""
+    roots = [e for write in w.writes for e in write.roots()]
+    axes = [e.over for e in sums(roots)]
+    return w.lanes is not None and any(same_lanes(frame(a)[-1], w.lanes) for a in axes if frame(a))
 
 
 def _tails(plan: ir.Plan, target: Target) -> list[Tail]:
@@ -267,7 +329,9 @@ def _reason(w: Work, ranges: Ranges) -> str:
         where = "one cell" if w.lanes is None else f"rows of {w.lanes.name}, {w.tile} a program"
         return f"{where}: {w.programs} programs"
     rows = " x ".join(f"{a.name} {n}" for a, n in zip(w.rows, w.widths(ranges), strict=True))
-    lanes = "one point each" if w.lanes is None else f"{w.tile} lanes of {w.lanes.name}"
+    lanes = "flattened" if w.lanes is None else f"{w.tile} lanes of {w.lanes.name}"
+    if w.merged:
+        lanes = f"up to {w.tile} lanes of each kind in turn"
     text = f"rows {rows}; {w.rows_per_program} a program, {lanes}"
     if w.splits > 1:
         text += f", {w.splits} programs share a long row"

@@ -30,6 +30,7 @@ class Block:
     """Where the rows of a tile begin: ``first`` is the flattened index of the first one."""
 
     first: str
+    row: str
     rows: int
     widths: tuple[int, ...]
     offsets: tuple[str, ...] = ()
@@ -95,26 +96,25 @@ class Summing(Tile):
         last = zip(block.offsets[depth:], block.widths[depth:], strict=True)
         mask = joined(self.live(depth), *(f"{offset} == {w - 1}" for offset, w in last))
         own = self._count(e, mask)
-        return f"{before} + tl.cumsum({own}, 0) - {own}"
+        if not self.column:
+            return f"{before} + tl.cumsum({own}, 0) - {own}"
+        # As a sum over the rows above: triton 3.6 scans a column of several warps wrongly.
+        above = f"tl.where(tl.trans({block.row}) < {block.row}, tl.trans({own}), 0)"
+        return f"{before} + tl.sum({above}, 1, keep_dims=True)"
 
     def scan_lanes(self, e: ir.Scan) -> str:
-        """The sum before each point of the tile, for the axis that its lanes run along."""
+        """The sum before each point of the one row of this program, for the axis of its lanes."""
         block = self.block_at
-        assert block is not None
+        assert block is not None and not self.column, "one row a program, where its lanes are summed"
         own = self._count(e, self.live(len(self.levels)))
         before = self.before(e)
-        axis = 1 if self.column else 0
-        inside = f"tl.cumsum({own}, {axis}) - {own}"
-        if block.carry is not None:
-            carry = self.shared.names.fresh(f"{e.over.name}_carry")
-            self.levels[-2].block.append(Let(carry, before))
-            block.carry.append(Let(carry, f"{carry} + tl.sum({own}, {axis})"))
-            return f"{carry} + {inside}"
-        if not self.column or block.rows == 1:
+        inside = f"tl.cumsum({own}, 0) - {own}"
+        if block.carry is None:
             return f"{before} + {inside}"
-        row = self.shared.names.fresh(f"{e.over.name}_row")
-        self.levels[-1].block.append(Let(row, f"tl.sum({own}, 1, keep_dims=True)"))
-        return f"{before} + tl.cumsum({row}, 0) - {row} + {inside}"
+        carry = self.shared.names.fresh(f"{e.over.name}_carry")
+        self.levels[-2].block.append(Let(carry, before))
+        block.carry.append(Let(carry, f"{carry} + tl.sum({own}, 0)"))
+        return f"{carry} + {inside}"
 
     def _count(self, e: ir.Scan, mask: str) -> str:
         value = self.plain(e.of)
@@ -162,7 +162,7 @@ class Summing(Tile):
         if len(axes) == 1:
             return Before(first)
         last = widths[len(axes) - 1]
-        if block.rows * 1 % (last * inner) == 0:
+        if block.rows % (last * inner) == 0:
             return Before(f"{tight(block.first)} // {last * inner}")
         return Before(f"tl.cdiv({first}, {last})", first)
 

@@ -35,8 +35,10 @@ def _title(work: Work) -> str:
     if not work.rows:
         where = "once" if work.lanes is None else f"{work.tile} rows of {work.lanes.name} a program"
     else:
-        each = f"{work.rows_per_program} rows" if work.rows_per_program > 1 else "one row"
-        where = f"{each} ({rows}) a program"
+        many = work.rows_per_program
+        flat = work.lanes is None and not work.merged
+        each = f"{many} points" if flat else f"{many} rows" if many > 1 else "one row"
+        where = f"{each} of {rows} a program"
         if work.lanes is not None:
             where += f", {work.lanes.name} in its lanes"
     return f"{what}: {where}."
@@ -83,7 +85,7 @@ class _Body:
         block.append(Let(name, span if self.work.programs == 1 else f"{first} + {span}"))
         tile = base.below(Level(axis, name, f"{name} < {live}", block))
         assert isinstance(tile, Summing)
-        tile.block_at = Block(first, tile_size, (), (), has_lanes=True)
+        tile.block_at = Block(first, name, tile_size, (), (), has_lanes=True)
         self._named_mask(tile, block, f"{axis.name}_live")
         self._stores(tile, self.work.writes, block, tile.levels[-1].live)
         if self.work.programs == 1:
@@ -121,12 +123,12 @@ class _Body:
         elif looped:
             block = "block"
         vector = work.rows_per_program > 1
-        single = not vector and len(work.rows) == 1
-        row = names.fresh(work.rows[0].name) if single else "row"
+        row = names.fresh(work.rows[0].name if len(work.rows) == 1 else "row")
         if vector:
             first = names.fresh("first_row")
             body.append(Let(first, f"{block} * {work.rows_per_program}"))
-            body.append(Let(row, f"{first} + tl.arange(0, {work.rows_per_program})[:, None]"))
+            span = f"tl.arange(0, {work.rows_per_program})" + ("[:, None]" if work.column else "")
+            body.append(Let(row, f"{first} + {span}"))
         else:
             first = row
             if row != block:
@@ -152,8 +154,9 @@ class _Body:
         for at, (axis, name) in enumerate(zip(work.rows, names, strict=True)):
             alive = f"{name} < {live}" if at == 0 else self._below(tile, axis, name)
             block: list[Stmt] = blocks[-1] if vector else []
-            tile = tile.below(Level(axis, name, alive if vector else "", block), column=vector)
-            tile.block_at = Block(first, work.rows_per_program, self.widths, tuple(names))
+            level = Level(axis, name, alive if vector else "", block)
+            tile = tile.below(level, column=work.column)
+            tile.block_at = Block(first, row, work.rows_per_program, self.widths, tuple(names))
             if vector and alive:
                 self._named_mask(tile, block, f"{axis.name}_live")
             conditions.append(alive)
@@ -198,6 +201,8 @@ class _Body:
             self._lanes(tile, block, axis, tuple(group), vector)
         if work.in_order:
             block.append(Barrier())
+        if not own and work.merged:
+            return
         self._stores(tile, tuple(own), block, tile.live(len(tile.levels)) if vector else "")
 
     def _lanes(
@@ -210,7 +215,7 @@ class _Body:
     ) -> None:
         work, shared = self.work, self.shared
         bound = shared.ranges.bound(axis)
-        size = work.tile if work.lanes is not None else min(power(bound), 1024)
+        size = min(power(bound), work.tile)
         looped = bound > size
         name = shared.names.fresh(f"{axis.name}_offset")
         span = f"tl.arange(0, {size})" + ("[None, :]" if vector else "")
@@ -225,6 +230,7 @@ class _Body:
         assert isinstance(lanes, Summing)
         lanes.block_at = Block(
             tile.block_at.first if tile.block_at else "0",
+            tile.block_at.row if tile.block_at else "",
             work.rows_per_program,
             (*self.widths, bound),
             (*(tile.block_at.offsets if tile.block_at else ()), name),
