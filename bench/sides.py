@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -29,12 +30,13 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One cell of the table: a variant of a plan, a batch, its query tokens, one side."""
+    """One cell of the table: a variant of a plan, a batch, its query tokens, one side; ``count`` instead of times."""
 
     variant: str
     batch: int
     query: int
     side: str
+    count: bool = False
 
     @property
     def plan(self) -> str:
@@ -71,6 +73,12 @@ class Place:
     device: str = "cuda"
     engine: str | None = None
     small: bool = False
+
+    def masks(self) -> contextlib.AbstractContextManager[None]:
+        """What the interpreter needs around kernels that mix scalar and vector masks."""
+        from tests.interpreter_masks import boolean_masks
+
+        return boolean_masks() if self.device == "cpu" else contextlib.nullcontext()
 
     def arch(self) -> Any:
         if self.device == "cpu":
