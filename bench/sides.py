@@ -141,11 +141,17 @@ def _ours_from_host(judge: Judge, case: Case, place: Place) -> Side:
     )  # a long queue is measured, not a wait for its slots
     values = ours.bind(step, work, place.device, hosted)
     fresh = {n: v for n, v in values.items() if n in hosted or isinstance(v, int)}
+    twins = {n: np.zeros_like(v) for n, v in values.items() if n in hosted}
+
+    def write() -> None:
+        for name, twin in twins.items():
+            twin[:] = values[name]
+
     return Side(
         judge,
         step,
         lambda: ours.filled(step, values, work),
-        others={"cpu_us_named": partial(step, **fresh)},
+        others={"cpu_us_named": partial(step, **fresh), "cpu_us_write": write},
         facts={"host_bytes": step.ring.layout.bytes if step.ring is not None else 0},
         close=step.close,
     )
