@@ -36,10 +36,12 @@ class Judge:
         return {name: value.clone() for name, value in self.before.items()}
 
     def reset(self, out: Mapping[str, torch.Tensor]) -> None:
-        """Puts back what the buffers (and the state tables) held before any step."""
+        """Puts back what the buffers (and the state tables) held before any step; cells beyond them stay."""
         for name, value in self.before.items():
-            if name in out:
-                out[name].view(value.shape).copy_(value)
+            if name not in out:
+                continue
+            inside = tuple(slice(0, n) for n in value.shape)
+            (out[name].view(1) if value.numel() == 1 else out[name][inside]).copy_(value)
 
     def wrong(self, out: Mapping[str, torch.Tensor]) -> list[str]:
         """One line for each output that is not what it must be."""
