@@ -53,9 +53,10 @@ def environment() -> jinja2.Environment:
     )
 
 
-def render(program: Program) -> str:
+def render(program: Program, *, with_torch: bool = False) -> str:
     """The module's text: its helpers, a function for each region, and the kernels."""
-    return environment().get_template("kernel.py.jinja").render(program=program, lines=lines)
+    template = environment().get_template("kernel.py.jinja")
+    return template.render(program=program, lines=lines, with_torch=with_torch)
 
 
 def listing(program: Program) -> str:

@@ -46,6 +46,10 @@ class Loc:
         line, end_line, column, end_column = _span(code, frame.f_lasti // 2)
         return cls(code.co_filename, line or frame.f_lineno, end_line, column, end_column)
 
+    def unnamed(self) -> Loc:
+        """The same line for something that the user did not write down there."""
+        return Loc(self.file, self.line)
+
     def __str__(self) -> str:
         return f"{Path(self.file).name}:{self.line}"
 

@@ -27,12 +27,18 @@ def as_json(program: Program, plan: ir.Plan, target: Target) -> dict[str, object
         ],
         "capacities": dict(plan.sizes),
         "buffers": [
-            {"name": b.name, "dtype": b.dtype, "shape": list(b.shape), "bytes": b.bytes, "tail": b.tail}
+            {
+                "name": b.name,
+                "dtype": b.dtype,
+                "shape": list(b.shape),
+                "bytes": b.bytes,
+                "tail": b.tail,
+            }
             for b in program.buffers
         ],
         "bytes": sum(b.bytes for b in program.buffers),
         "checks": list(program.flags),
-        "reasons": {name: reason for name, reason in program.reasons},
+        "reasons": dict(program.reasons),
     }
 
 

@@ -116,6 +116,16 @@ class Kernel:
         return sum(r.programs for r in self.regions)
 
     @property
+    def integers(self) -> tuple[str, ...]:
+        """The arguments that are integers: no value of theirs is specialised on."""
+        return tuple(p.name for p in self.params if p.role is Role.STRIDE)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The pointers that a caller chooses: nothing is assumed about their alignment."""
+        return tuple(p.name for p in self.params if p.role in (Role.INPUT, Role.LIVE))
+
+    @property
     def starts(self) -> tuple[int, ...]:
         """The first program of each region."""
         return tuple(sum(r.programs for r in self.regions[:at]) for at in range(len(self.regions)))

@@ -30,14 +30,12 @@ class Limits:
     """the widest tile of a row"""
     wide_lanes: int = 128
     """the same where a program has several rows"""
-    waves: int = 8
+    waves: int = 4
     """programs that a processor holds at once, about: with more of them a program loops"""
     short: int = 32
     """rows of at most so many points are flattened into one vector with their neighbours"""
-    vector: int = 256
+    vector: int = 128
     """points of such a vector"""
-    merge: int = 2048
-    """rows from which on works along the same rows share their start"""
     wide_rows: int = 16
     """most rows that a program takes beside lanes"""
     num_warps: int = 4
@@ -51,8 +49,7 @@ class Work:
     """Stores that run in the same programs: ``rows`` flattened axes, ``lanes`` along the last one.
 
     Without ``rows`` the lanes are the root's rows; without ``lanes`` each row is one point, and
-    ``reduces`` says that a row is summed up over an axis below. ``merged``: one kind of lanes after
-    the other, for rows whose start costs more than their lanes.
+    ``reduces`` says that a row is summed up over an axis below.
     """
 
     name: str
@@ -66,13 +63,11 @@ class Work:
     programs: int = 1
     in_order: bool = False
     reduces: bool = False
-    merged: bool = False
 
     @property
     def column(self) -> bool:
         """Whether several rows stand as a column beside lanes; else they are one vector."""
-        wide = self.lanes is not None or self.reduces or self.merged
-        return self.rows_per_program > 1 and wide
+        return self.rows_per_program > 1 and (self.lanes is not None or self.reduces)
 
     def widths(self, ranges: Ranges) -> tuple[int, ...]:
         return tuple(ranges.bound(a) for a in self.rows)
@@ -126,9 +121,14 @@ def same_lanes(a: ir.Axis, b: ir.Axis) -> bool:
         return True
     if isinstance(a, ir.Ragged | ir.Part) and isinstance(b, ir.Ragged | ir.Part):
         return a.length == b.length and a.most == b.most and ir.parent(a) == ir.parent(b)
-    return isinstance(a, ir.Dense) and isinstance(b, ir.Dense) and (a.parent, a.width) == (
-        b.parent,
-        b.width,
+    return (
+        isinstance(a, ir.Dense)
+        and isinstance(b, ir.Dense)
+        and (a.parent, a.width)
+        == (
+            b.parent,
+            b.width,
+        )
     )
 
 
@@ -188,26 +188,7 @@ def _works(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Work]:
         _join(works, _shaped(frame(write.axis), write.roots(), ranges, limits), write)
     for number, check in enumerate(plan.checks):
         _host(works, number, check, ranges, limits)
-    return _merged(works, ranges, limits)
-
-
-def _merged(works: list[Work], ranges: Ranges, limits: Limits) -> list[Work]:
-    """Where many rows each have to find their start, works along the same rows share it."""
-    out: list[Work] = []
-    for w in works:
-        if w.lanes is None or not w.rows or _points(w, ranges) < limits.merge or _scans_lanes(w):
-            out.append(w)
-            continue
-        for at, other in enumerate(out):
-            if other.merged and other.rows == w.rows:
-                both = replace(
-                    other, writes=(*other.writes, *w.writes), checks=(*other.checks, *w.checks)
-                )
-                out[at] = replace(both, name=f"{other.name}_{w.name}")
-                break
-        else:
-            out.append(replace(w, lanes=None, merged=True))
-    return out
+    return works
 
 
 def _points(w: Work, ranges: Ranges) -> int:
@@ -250,9 +231,7 @@ def _join(works: list[Work], shape: Work, write: Write) -> None:
     works.append(replace(shape, name=name, writes=(write,)))
 
 
-def _host(
-    works: list[Work], number: int, check: ir.Check, ranges: Ranges, limits: Limits
-) -> None:
+def _host(works: list[Work], number: int, check: ir.Check, ranges: Ranges, limits: Limits) -> None:
     """A check runs where its value is computed anyway; else in a work of its own."""
     axes = frame(check.axis)
     for at, w in enumerate(works):
@@ -283,20 +262,20 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
         tile = min(power(bound), 256)
         return replace(w, tile=tile, programs=-(-bound // tile))
     points = _points(w, ranges)
-    if w.lanes is None and not (w.in_order or w.merged):
+    if w.lanes is None and not w.in_order:
         rows = min(32 if w.reduces else limits.vector, power(points))
         return replace(w, rows_per_program=rows, programs=min(-(-points // rows), room))
     if w.in_order:
         return replace(w, tile=limits.lanes, programs=min(points, room))
-    last = [frame(x.axis)[-1] for x in w.writes] if w.merged else [w.lanes]
-    bound = max(ranges.bound(axis) for axis in last if axis is not None)
+    assert w.lanes is not None
+    bound = ranges.bound(w.lanes)
     rows = 1
     if not _scans_lanes(w):
         rows = max(1, min(power(points // (4 * target.processors)), limits.wide_rows))
     tile = min(power(bound), limits.lanes if rows == 1 else limits.wide_lanes)
     blocks = -(-points // rows)
     splits = 1
-    if bound > tile and not (_scans_lanes(w) or w.merged):
+    if bound > tile and not _scans_lanes(w):
         splits = max(1, min(-(-bound // tile), 4, room // max(min(blocks, room), 1)))
     programs = min(blocks, max(room // splits, 1)) * splits
     return replace(w, rows_per_program=rows, tile=tile, splits=splits, programs=programs)
@@ -304,9 +283,10 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
 
 def _scans_lanes(w: Work) -> bool:
     """Whether a running sum goes along the lanes: then a program has one row, from its start."""
+    if w.lanes is None:
+        return False
     roots = [e for write in w.writes for e in write.roots()]
-    axes = [e.over for e in sums(roots)]
-    return w.lanes is not None and any(same_lanes(frame(a)[-1], w.lanes) for a in axes if frame(a))
+    return any(same_lanes(axis, w.lanes) for s in sums(roots) for axis in frame(s.over)[-1:])
 
 
 def _tails(plan: ir.Plan, target: Target) -> list[Tail]:
@@ -330,8 +310,6 @@ def _reason(w: Work, ranges: Ranges) -> str:
         return f"{where}: {w.programs} programs"
     rows = " x ".join(f"{a.name} {n}" for a, n in zip(w.rows, w.widths(ranges), strict=True))
     lanes = "flattened" if w.lanes is None else f"{w.tile} lanes of {w.lanes.name}"
-    if w.merged:
-        lanes = f"up to {w.tile} lanes of each kind in turn"
     text = f"rows {rows}; {w.rows_per_program} a program, {lanes}"
     if w.splits > 1:
         text += f", {w.splits} programs share a long row"

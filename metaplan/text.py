@@ -90,6 +90,8 @@ def tail(t: ir.Tail) -> str:
             return "keep"
         case ir.Undefined():
             return "undefined"
+        case ir.Fill(ir.Reduce(ir.Monoid.SUM, _, _, None), until):
+            return "the total" + (f" until {expr(until)}" if until is not None else "")
         case ir.Fill(value, until):
             return expr(value) + (f" until {expr(until)}" if until is not None else "")
 
@@ -99,8 +101,11 @@ def _output(o: ir.Output) -> str:
     shape = f"{o.dtype.value}[{place}{' + 1' if o.fences else ''}]"
     values = [expr(c) for c in o.columns] + [f"{p.name}: {expr(v)}" for p, v in o.parts]
     guard = f"\n    where {expr(o.where)}" if o.where is not None else ""
-    return f"output {o.name}: {shape}\n    = " + "\n    , ".join(values) + guard + (
-        f"\n    tail {tail(o.tail)}"
+    return (
+        f"output {o.name}: {shape}\n    = "
+        + "\n    , ".join(values)
+        + guard
+        + (f"\n    tail {tail(o.tail)}")
     )
 
 

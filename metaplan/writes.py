@@ -54,9 +54,11 @@ def writes(plan: ir.Plan) -> list[Write]:
                 inside = ir.Bin(Op.LT, position, room, loc=o.loc)
                 where = inside if where is None else ir.Bin(Op.AND, where, inside, loc=o.loc)
             out.append(Write(o.name, axis, value, where, position))
-    for u in plan.updates:
-        out.append(Write(u.target.name, u.axis, u.value, u.where, None, u.target, u.index))
-    return out
+    updates = (
+        Write(u.target.name, u.axis, u.value, u.where, None, u.target, u.index)
+        for u in plan.updates
+    )
+    return [*out, *updates]
 
 
 def _position(axis: ir.Axis | None, column: int, columns: int) -> ir.Expr:

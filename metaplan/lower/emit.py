@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -31,6 +31,7 @@ class Level:
     offset: str
     live: str
     block: list[Stmt]
+    shape: str = "vector"
 
 
 @dataclass(slots=True)
@@ -125,6 +126,9 @@ class Tile:
         """The mask of the points that are live down to ``depth``; empty where all are."""
         return self.levels[depth - 1].live if depth else ""
 
+    def _shape(self, depth: int) -> str:
+        return self.levels[depth - 1].shape if depth else "scalar"
+
     def owner(self, depth: int) -> Tile:
         """The tile whose deepest level is ``depth``: where a value of that depth is remembered."""
         tile = self
@@ -175,8 +179,8 @@ class Tile:
                 if dtype is DType.BOOL:
                     return str(bool(value)), ATOM
                 return (str(value), ATOM) if value >= 0 else (str(value), 8)
-            case ir.Offset(axis):
-                return self.levels[self.depth(e) - 1].offset, ATOM if axis else ATOM
+            case ir.Offset():
+                return self.levels[self.depth(e) - 1].offset, ATOM
             case ir.Cell():
                 return "cell", ATOM
             case ir.Size(axis):
@@ -216,6 +220,9 @@ class Tile:
         if not e.index:
             return f"tl.load({pointer})"
         address = f"{pointer} + {self.address(source, e.index)}"
+        own, among = self.depth(e), max(self.depth(i) for i in e.index)
+        if self._shape(among) != self._shape(own):
+            address += f" + tl.zeros_like({self.levels[own - 1].offset})"
         guard = self.plain(e.guard) if e.guard is not None else ""
         mask = joined(self.live(self.depth(e)), guard)
         if not mask:

@@ -8,7 +8,10 @@ from metaplan import ir
 from metaplan.naming import assigned_name
 from metaplan.passes.place import index
 
-_TAKEN = frozenset({"tl", "triton", "program", "block", "split", "first", "cell", "range"})
+_TAKEN = frozenset(
+    {"tl", "triton", "program", "block", "split", "first", "cell", "range"}
+    | {"count", "floor_div", "floor_mod"}
+)
 
 
 @dataclass(slots=True)
@@ -70,9 +73,12 @@ def _hints(plan: ir.Plan) -> dict[ir.Expr, str]:
     for axis in plan.axes:
         if isinstance(axis, ir.Ragged):
             out.setdefault(ir.Scan(axis.length, axis.parent), f"{axis.name}_start")
-        if isinstance(axis, ir.Ragged | ir.Part) and not isinstance(axis.length, ir.Load):
-            if assigned_name(axis.length.loc) is None:
-                out.setdefault(axis.length, f"{axis.name}_length")
+        if isinstance(axis, ir.Ragged | ir.Part) and _anonymous(axis.length):
+            out.setdefault(axis.length, f"{axis.name}_length")
         if not isinstance(axis, ir.Root):
             out.setdefault(index(axis), f"{axis.name}_index")
     return out
+
+
+def _anonymous(e: ir.Expr) -> bool:
+    return not isinstance(e, ir.Load) and assigned_name(e.loc) is None

@@ -155,16 +155,12 @@ def _stop(base: Tile, rows: tuple[ir.Axis, ...], inner: int, sums: list[Sum]) ->
     return live if inner == 1 else f"{live} * {inner}"
 
 
-def _whole(
-    base: Tile, out: list[Stmt], sums: list[Sum], prepared: list[Partial], stop: str
-) -> str:
+def _whole(base: Tile, out: list[Stmt], sums: list[Sum], prepared: list[Partial], stop: str) -> str:
     """Adds up the blocks that lie wholly before; the first row of the one that does not."""
     shared = base.shared
     blocks, number = shared.names.fresh("blocks"), shared.names.fresh("every_block")
     total, rows = sums[0].before is None, prepared[0].rows
-    out.append(
-        Let(blocks, f"tl.cdiv({stop}, {rows})" if total else f"{tight(stop)} // {rows}")
-    )
+    out.append(Let(blocks, f"tl.cdiv({stop}, {rows})" if total else f"{tight(stop)} // {rows}"))
     out.append(Let(number, f"tl.arange(0, {power(prepared[0].blocks)})"))
     for s, partial in zip(sums, prepared, strict=True):
         pointer = shared.use(f"{partial.name}_ptr")
@@ -188,7 +184,9 @@ def _levels(
     tile: Tile = type(base)(shared, base.prelude, column=column)
     names = coordinates(shared, body, rows, widths, flat)
     for at, (axis, name) in enumerate(zip(rows, names, strict=True)):
-        alive = "" if isinstance(axis, ir.Dense) and at else f"{name} < {tile.at(length_of(axis), 2)}"
+        alive = (
+            "" if isinstance(axis, ir.Dense) and at else f"{name} < {tile.at(length_of(axis), 2)}"
+        )
         if at == 0 and limits:
             bounded = [f"{flat} < {tight(limit)}" for limit in limits[:1]]
             alive = joined(*bounded) if len(rows) == 1 else joined(alive, *bounded)

@@ -28,9 +28,7 @@ def lower(schedule: Schedule) -> Program:
     )
 
 
-def _kernel(
-    schedule: Schedule, name: str, made: list[tuple[Region, tuple[str, ...]]]
-) -> Kernel:
+def _kernel(schedule: Schedule, name: str, made: list[tuple[Region, tuple[str, ...]]]) -> Kernel:
     regions = tuple(r for r, _ in made)
     helpers = tuple(dict.fromkeys(h for _, hs in made for h in hs))
     return Kernel(name, params(schedule, regions), regions, schedule.num_warps, helpers)
@@ -47,8 +45,10 @@ def params(schedule: Schedule, regions: tuple[Region, ...]) -> tuple[Param, ...]
         for at in range(len(i.dims) - 1):
             what = f"elements between rows of {i.name}"
             every.append(Param(stride_name(i, at), Role.STRIDE, i.name, "int32", what, at))
-    for name in plan.root_names():
-        every.append(Param(f"{name}_size_ptr", Role.LIVE, name, "int32", f"int32[1]: live {name}"))
+    every.extend(
+        Param(f"{name}_size_ptr", Role.LIVE, name, "int32", f"int32[1]: live {name}")
+        for name in plan.root_names()
+    )
     for o in plan.outputs:
         note = f"{o.dtype.value}{_shape(o)}, tail: {text.tail(o.tail)}"
         every.append(Param(f"{o.name}_ptr", Role.OUTPUT, o.name, o.dtype.value, note))

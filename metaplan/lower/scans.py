@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from metaplan import ir
-from metaplan.ir import Monoid
 from metaplan.lower.emit import Level, Text, Tile, joined
 from metaplan.lower.passes_over import (
     Before,
@@ -66,7 +65,7 @@ class Summing(Tile):
     # ------------------------------------------------------------- scans
 
     def scan(self, e: ir.Expr, of: ir.Expr, over: ir.Axis) -> Text:
-        assert isinstance(e, ir.Scan) and self.block_at is not None
+        assert isinstance(e, ir.Scan)
         own = normal(e)
         at = self.depth(ir.Offset(own.over))
         tile = self.owner(at)
@@ -105,7 +104,8 @@ class Summing(Tile):
     def scan_lanes(self, e: ir.Scan) -> str:
         """The sum before each point of the one row of this program, for the axis of its lanes."""
         block = self.block_at
-        assert block is not None and not self.column, "one row a program, where its lanes are summed"
+        assert block is not None
+        assert not self.column, "one row a program, where its lanes are summed"
         own = self._count(e, self.live(len(self.levels)))
         before = self.before(e)
         inside = f"tl.cumsum({own}, 0) - {own}"

@@ -6,8 +6,8 @@ from metaplan import ir
 from metaplan.ir import Op
 from metaplan.lower.emit import Level, Shared, joined
 from metaplan.lower.names import names
-from metaplan.lower.passes_over import coordinates, length_of
 from metaplan.lower.partials import by_scan
+from metaplan.lower.passes_over import coordinates, length_of
 from metaplan.lower.scans import Block, Summing
 from metaplan.program import Barrier, Count, If, Let, Loop, Region, Stmt, Store
 from metaplan.ranges import Ranges
@@ -36,7 +36,7 @@ def _title(work: Work) -> str:
         where = "once" if work.lanes is None else f"{work.tile} rows of {work.lanes.name} a program"
     else:
         many = work.rows_per_program
-        flat = work.lanes is None and not work.merged
+        flat = work.lanes is None
         each = f"{many} points" if flat else f"{many} rows" if many > 1 else "one row"
         where = f"{each} of {rows} a program"
         if work.lanes is not None:
@@ -123,7 +123,11 @@ class _Body:
         elif looped:
             block = "block"
         vector = work.rows_per_program > 1
-        row = names.fresh(work.rows[0].name if len(work.rows) == 1 else "row")
+        if looped and not vector and len(work.rows) == 1:
+            block = names.fresh(work.rows[0].name)
+            row = block
+        else:
+            row = names.fresh(work.rows[0].name if len(work.rows) == 1 else "row")
         if vector:
             first = names.fresh("first_row")
             body.append(Let(first, f"{block} * {work.rows_per_program}"))
@@ -133,7 +137,7 @@ class _Body:
             first = row
             if row != block:
                 body.append(Let(row, block))
-        body.extend(self._levels(base, row, first, live, vector))
+        body.extend(self._levels(base, row, first, "" if row == block else live, vector))
         if not looped:
             start = f"{block} * {work.rows_per_program}" if vector else block
             inside: list[Stmt] = [If(f"{start} < {rows_live}", tuple(body))]
@@ -142,9 +146,7 @@ class _Body:
         stop = rows_live if not vector else f"tl.cdiv({rows_live}, {work.rows_per_program})"
         return [*self.prelude, Loop(block, start, stop, str(programs), tuple(body))]
 
-    def _levels(
-        self, base: Summing, row: str, first: str, live: str, vector: bool
-    ) -> list[Stmt]:
+    def _levels(self, base: Summing, row: str, first: str, live: str, vector: bool) -> list[Stmt]:
         """The row levels, and inside them the lanes: nested ifs for one row, masks for several."""
         work, shared = self.work, self.shared
         out: list[Stmt] = []
@@ -152,9 +154,10 @@ class _Body:
         tile, blocks = base, [out]
         conditions: list[str] = []
         for at, (axis, name) in enumerate(zip(work.rows, names, strict=True)):
-            alive = f"{name} < {live}" if at == 0 else self._below(tile, axis, name)
+            alive = self._below(tile, axis, name) if at else f"{name} < {live}" if live else ""
             block: list[Stmt] = blocks[-1] if vector else []
-            level = Level(axis, name, alive if vector else "", block)
+            shape = "column" if work.column else "vector" if vector else "scalar"
+            level = Level(axis, name, alive if vector else "", block, shape)
             tile = tile.below(level, column=work.column)
             tile.block_at = Block(first, row, work.rows_per_program, self.widths, tuple(names))
             if vector and alive:
@@ -201,8 +204,6 @@ class _Body:
             self._lanes(tile, block, axis, tuple(group), vector)
         if work.in_order:
             block.append(Barrier())
-        if not own and work.merged:
-            return
         self._stores(tile, tuple(own), block, tile.live(len(tile.levels)) if vector else "")
 
     def _lanes(
@@ -226,7 +227,7 @@ class _Body:
         body.append(Let(name, f"{start} + {span}" if looped else span))
         exact = isinstance(axis, ir.Dense) and bound % size == 0
         alive = "" if exact else f"{name} < {length}"
-        lanes = tile.below(Level(axis, name, alive, body))
+        lanes = tile.below(Level(axis, name, alive, body, "lanes"))
         assert isinstance(lanes, Summing)
         lanes.block_at = Block(
             tile.block_at.first if tile.block_at else "0",
@@ -250,9 +251,7 @@ class _Body:
 
     # ------------------------------------------------------------ stores
 
-    def _stores(
-        self, tile: Summing, writes: tuple[Write, ...], out: list[Stmt], live: str
-    ) -> None:
+    def _stores(self, tile: Summing, writes: tuple[Write, ...], out: list[Stmt], live: str) -> None:
         stores: list[Stmt] = []
         for w in writes:
             where = w.where
@@ -261,7 +260,7 @@ class _Body:
                     assert isinstance(axis, ir.Ragged)
                     zero = ir.Const(0, loc=axis.loc)
                     some: ir.Expr = ir.Bin(Op.LT, zero, axis.length, loc=axis.loc)
-                    if isinstance(axis.length, ir.Cast) and isinstance(axis.length.of, ir.Node):
+                    if isinstance(axis.length, ir.Cast):
                         some = axis.length.of
                     where = some if where is None else ir.Bin(Op.AND, where, some, loc=w.value.loc)
             mask = joined(live, tile.plain(where) if where is not None else "")
@@ -275,7 +274,7 @@ class _Body:
                 bad = joined(live, tile.plain(check.bad))
                 flag = f"{self.shared.use('flags_ptr')} + {number}"
                 self.shared.helpers.setdefault("count")
-                counts.append(Count(flag, bad, check.loc.text()))
+                counts.append(Count(flag, bad, check.message))
         if self.work.in_order and any(w.target is not None for w in writes) and tile.above:
             out.append(Barrier()) if len(tile.levels) > len(self.work.rows) else None
         out.extend(stores)

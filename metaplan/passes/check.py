@@ -73,30 +73,30 @@ class _Proof:
         kept = of
         if span.lo < lo:
             floor = ir.Const(lo, dtype, loc=e.loc)
-            bad = ir.Bin(Op.LT, of, floor, loc=e.loc)
+            bad = ir.Bin(Op.LT, of, floor, loc=e.loc.unnamed())
             kept = ir.Bin(Op.MAX, kept, floor, loc=e.loc)
         if span.hi > hi:
             ceiling = ir.Const(hi, dtype, loc=e.loc)
-            above = ir.Bin(Op.LT, ceiling, of, loc=e.loc)
-            bad = above if bad is None else ir.Bin(Op.OR, bad, above, loc=e.loc)
+            above = ir.Bin(Op.LT, ceiling, of, loc=e.loc.unnamed())
+            bad = above if bad is None else ir.Bin(Op.OR, bad, above, loc=e.loc.unnamed())
             kept = ir.Bin(Op.MIN, kept, ceiling, loc=e.loc)
         if bad is not None:
             self._count(ir.axis_of(of), bad, f"outside [{lo}, {hi}]", e.loc)
         return kept
 
     def _load(self, e: ir.Load) -> ir.Expr | None:
-        given = facts(e.guard) if e.guard is not None else ()
+        given, quiet = facts(e.guard) if e.guard is not None else (), e.loc.unnamed()
         inside: ir.Expr | None = None
         for at, (dim, index) in enumerate(zip(e.source.dims, e.index, strict=True)):
             bound = self._bound(e.source, at, dim, index, given, e.loc)
             if bound is not None:
-                inside = bound if inside is None else ir.Bin(Op.AND, inside, bound, loc=e.loc)
+                inside = bound if inside is None else ir.Bin(Op.AND, inside, bound, loc=quiet)
         if inside is None:
             return None
-        outside: ir.Expr = ir.Not(inside, loc=e.loc)
+        outside: ir.Expr = ir.Not(inside, loc=quiet)
         if e.guard is not None:
-            outside = ir.Bin(Op.AND, e.guard, outside, loc=e.loc)
-            inside = ir.Bin(Op.AND, e.guard, inside, loc=e.loc)
+            outside = ir.Bin(Op.AND, e.guard, outside, loc=quiet)
+            inside = ir.Bin(Op.AND, e.guard, inside, loc=quiet)
         self._count(ir.axis_of(outside), outside, f"index outside {e.source.name}", e.loc)
         return replace(e, guard=inside)
 
@@ -118,7 +118,7 @@ class _Proof:
             raise catalogue.never_in_bounds(source.name, at, span.lo, span.hi, size, loc)
         if not any(isinstance(x, ir.Load) for x in _with_lengths(index)):
             raise catalogue.out_of_bounds(source.name, at, span.lo, span.hi, size, loc)
-        dtype = ir.dtype_of(index)
+        dtype, loc = ir.dtype_of(index), loc.unnamed()
         tests: list[ir.Expr] = []
         if span.lo < 0:
             tests.append(ir.Bin(Op.LE, ir.Const(0, dtype, loc=loc), index, loc=loc))
@@ -146,11 +146,11 @@ class _Proof:
             inside = self._bound(u.target, at, dim, index, given, u.loc)
             if inside is None:
                 continue
-            outside: ir.Expr = ir.Not(inside, loc=u.loc)
+            outside: ir.Expr = ir.Not(inside, loc=u.loc.unnamed())
             if u.where is not None:
-                outside = ir.Bin(Op.AND, u.where, outside, loc=u.loc)
+                outside = ir.Bin(Op.AND, u.where, outside, loc=u.loc.unnamed())
             self._count(u.axis, outside, f"index outside {u.target.name}", u.loc)
-            where = inside if where is None else ir.Bin(Op.AND, where, inside, loc=u.loc)
+            where = inside if where is None else ir.Bin(Op.AND, where, inside, loc=u.loc.unnamed())
         return replace(u, where=where)
 
 

@@ -33,7 +33,7 @@ class _Lazy(Rewriter):
             case ir.Where(cond, then, other):
                 first = self.expr(cond)
                 yes = self.under(then, first)
-                no = self.under(other, ir.Not(first, loc=cond.loc))
+                no = self.under(other, ir.Not(first, loc=cond.loc.unnamed()))
                 return replace(e, cond=first, then=yes, other=no)
             case _:
                 return super()._expr(e)
@@ -70,7 +70,7 @@ class _Lazy(Rewriter):
             case ir.Where(choice, then, other):
                 first = self.under(choice, cond)
                 yes = self.under(then, _both(cond, first))
-                no = self.under(other, _both(cond, ir.Not(first, loc=choice.loc)))
+                no = self.under(other, _both(cond, ir.Not(first, loc=choice.loc.unnamed())))
                 return replace(e, cond=first, then=yes, other=no)
             case ir.Load(_, index):
                 if self._coarser(e, cond):
@@ -90,7 +90,7 @@ class _Lazy(Rewriter):
 
 
 def _both(a: ir.Expr, b: ir.Expr) -> ir.Expr:
-    return a if b in conjuncts(a) else ir.Bin(Op.AND, a, b, loc=b.loc)
+    return a if b in conjuncts(a) else ir.Bin(Op.AND, a, b, loc=b.loc.unnamed())
 
 
 def _unconditional(plan: ir.Plan) -> Iterator[ir.Expr]:

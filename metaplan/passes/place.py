@@ -33,7 +33,8 @@ def index(axis: ir.Axis) -> ir.Expr:
         case ir.Root() | ir.Dense(_, None):
             return offset
         case ir.Dense(_, above, width):
-            assert above is not None and isinstance(width, int)
+            assert above is not None
+            assert isinstance(width, int)
             row = ir.Bin(Op.MUL, index(above), ir.Const(width, loc=axis.loc), loc=axis.loc)
             return ir.Bin(Op.ADD, row, offset, loc=axis.loc)
         case ir.Ragged(_, above, length, most):

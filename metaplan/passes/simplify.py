@@ -68,7 +68,9 @@ class Simplify:
             case ir.Bin(Op.ADD | Op.SUB, x, Const(0)) | ir.Bin(Op.ADD, Const(0), x):
                 return x
             # (x + a) + b => x + (a + b), also with -
-            case ir.Bin(Op.ADD | Op.SUB as outer, ir.Bin(Op.ADD | Op.SUB as op, x, Const(a)), Const(b)):
+            case ir.Bin(
+                Op.ADD | Op.SUB as outer, ir.Bin(Op.ADD | Op.SUB as op, x, Const(a)), Const(b)
+            ):
                 shift = (a if op is Op.ADD else -a) + (b if outer is Op.ADD else -b)
                 sign = Op.ADD if shift >= 0 else Op.SUB
                 return ir.Bin(sign, x, Const(abs(shift), ir.dtype_of(x), loc=e.loc), loc=e.loc)
@@ -76,17 +78,17 @@ class Simplify:
             case ir.Bin(Op.MUL | Op.DIV, x, Const(1)) | ir.Bin(Op.MUL, Const(1), x):
                 return x
             # x * 0 => 0, x % 1 => 0
-            case ir.Bin(Op.MUL, _, Const(0)) | ir.Bin(Op.MUL, Const(0), _) | ir.Bin(
-                Op.MOD, _, Const(1)
+            case (
+                ir.Bin(Op.MUL, _, Const(0))
+                | ir.Bin(Op.MUL, Const(0), _)
+                | ir.Bin(Op.MOD, _, Const(1))
             ):
                 return Const(0, ir.dtype_of(e), loc=e.loc)
             # x & x => x, x | x => x, min(x, x) => x
             case ir.Bin(Op.AND | Op.OR | Op.MIN | Op.MAX, x, y) if x == y:
                 return x
             # true & x => x
-            case ir.Bin(Op.AND, Const(1, DType.BOOL), x) | ir.Bin(
-                Op.AND, x, Const(1, DType.BOOL)
-            ):
+            case ir.Bin(Op.AND, Const(1, DType.BOOL), x) | ir.Bin(Op.AND, x, Const(1, DType.BOOL)):
                 return x
             # a & (a & b) => a & b
             case ir.Bin(Op.AND, x, y) if x in conjuncts(y) and ir.dtype_of(x) is DType.BOOL:

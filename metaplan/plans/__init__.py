@@ -28,15 +28,24 @@ def shipped() -> dict[str, Shipped]:
     layers = (0, 4, 128, 4, 128, 4)
     rows = rows_of(layers, window=128, drafts=drafts, num_blocks=1 << 16, num_slots=1 << 12)
     plans = (
-        Shipped("paged_decode", paged_decode(), {"req": 1024, "tok": 8192, "row": 1024}),
+        Shipped(
+            "paged_decode", paged_decode(table_rows=1024), {"req": 1024, "tok": 8192, "row": 1024}
+        ),
         Shipped(
             "engine_step",
-            engine_step(groups=groups, drafts=drafts, max_tokens=8192),
-            {"req": 1024, "tok": 8192, "state": states, "page_0": 8192, "page_1": 8192},
+            engine_step(groups=groups, drafts=drafts, states=states),
+            {
+                "req": 1024,
+                "tok": 8192,
+                "state": states,
+                "page_0": 8192,
+                "page_1": 8192,
+                "model_len": 131072,
+            },
         ),
         Shipped(
             "post_update",
-            post_update(drafts=drafts),
+            post_update(drafts=drafts, states=states),
             {"req": 1024, "state": states, "model_len": 131072},
         ),
         Shipped("v4_decode", v4_decode(Model(rows, drafts=drafts)), {"req": 1024}),

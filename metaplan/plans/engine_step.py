@@ -56,6 +56,7 @@ def engine_step(
     interleave: Interleave | None = None,
     vocabulary: int = 1 << 20,
     num_pages: int = 1 << 20,
+    states: int = 1 << 20,
 ) -> mp.Plan:
     """The plan of a step, prompt chunks and decodes mixed.
 
@@ -67,11 +68,12 @@ def engine_step(
         interleave: decode context parallelism, where there is any.
         vocabulary: token ids lie below.
         num_pages: page numbers lie below.
+        states: rows of the request tables.
     """
 
     @mp.plan
     def engine_step(
-        idx_mapping: Annotated[i64, "req", mp.HOST, mp.between(-1, (1 << 20) - 1)],
+        idx_mapping: Annotated[i64, "req", mp.HOST, mp.between(-1, states - 1)],
         num_scheduled: Annotated[i32, "req", mp.HOST, mp.between(0, max_tokens)],
         num_draft: Annotated[i32, "req", mp.HOST, mp.between(0, drafts)],
         padded_reqs: Annotated[i32, mp.between(0, 1 << 20)],
@@ -149,6 +151,7 @@ def post_update(
     max_model_len: int = 131072,
     max_tokens: int = 8192,
     vocabulary: int = 1 << 20,
+    states: int = 1 << 20,
 ) -> mp.Plan:
     """The plan that applies a step's samples to the request tables, in place.
 
@@ -157,7 +160,7 @@ def post_update(
 
     @mp.plan
     def post_update(
-        idx_mapping: Annotated[i64, "req", mp.between(-1, (1 << 20) - 1)],
+        idx_mapping: Annotated[i64, "req", mp.between(-1, states - 1)],
         query_start_loc: Annotated[i32, "req_fence", mp.below(1 << 24)],
         sampled_tokens: Annotated[i64, "req", drafts + 1, mp.below(vocabulary)],
         num_sampled: Annotated[i32, "req", mp.between(0, drafts + 1)],

@@ -16,6 +16,7 @@ def paged_decode(
     most: int = 8,
     max_model_len: int = 131072,
     num_pages: int = 1 << 20,
+    table_rows: int = 1 << 20,
 ) -> mp.Plan:
     """The plan for one KV-cache layout.
 
@@ -26,6 +27,7 @@ def paged_decode(
         most: query tokens of a request in one step: 1 + draft tokens.
         max_model_len: the longest sequence.
         num_pages: pages of the KV cache.
+        table_rows: rows of the persistent block table.
     """
 
     @mp.plan
@@ -33,7 +35,7 @@ def paged_decode(
         num_tokens: Annotated[i32, "req", mp.between(0, max_model_len)],
         num_rejected: Annotated[i32, "req", mp.between(0, most)],
         query_len: Annotated[i32, "req", mp.between(0, most)],
-        table_row: Annotated[i32, "req", mp.below(1 << 20)],
+        table_row: Annotated[i32, "req", mp.below(table_rows)],
         block_table: Annotated[i32, "row", "page_col", mp.below(num_pages)],
         graph_tokens: Annotated[i32, mp.between(0, 1 << 20)],
     ) -> dict[str, mp.Value | mp.Out]:

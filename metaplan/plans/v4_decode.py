@@ -117,9 +117,7 @@ def v4_decode(
         col = mp.dense(req, columns)
         table = mp.where(col.offset < num_blocks, block_table[req, col.offset], 0)
         token_col = mp.dense(tok, columns)
-        token_table = mp.where(
-            token_col.offset < num_blocks, block_table[req, token_col.offset], 0
-        )
+        token_table = mp.where(token_col.offset < num_blocks, block_table[req, token_col.offset], 0)
 
         def blocks(column: mp.Value) -> mp.Value:
             return mp.where(column < num_blocks, block_table[req, column], 0)

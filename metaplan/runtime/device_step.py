@@ -37,9 +37,7 @@ def device_target(device: str) -> tuple[torch.device, str]:
 
 def types_of(kernel: Planned) -> dict[str, str]:
     """Triton's signature of a kernel: nothing in it depends on a value."""
-    return {
-        p.name: "i32" if p.role is Role.STRIDE else f"*{TYPES[p.dtype]}" for p in kernel.params
-    }
+    return {p.name: "i32" if p.role is Role.STRIDE else f"*{TYPES[p.dtype]}" for p in kernel.params}
 
 
 def compiled(built: Built) -> tuple[Kernel, ...]:
@@ -152,13 +150,15 @@ class DeviceStep(Step):
             return str(slot.given.dims[0])
         return ""
 
-    def _live(self, inputs: dict[str, Any]) -> dict[str, int | None]:
+    def _live(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The live number of each root where the host gives it."""
-        known: dict[str, int | None] = {}
+        known: dict[str, Any] = {}
         for name in self.built.bound.root_names():
             value = inputs.get(name, self.hosted.get(name))
             known[name] = (
-                value if isinstance(value, int | np.integer) and not isinstance(value, bool) else None
+                value
+                if isinstance(value, int | np.integer) and not isinstance(value, bool)
+                else None
             )
         return known
 

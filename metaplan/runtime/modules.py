@@ -27,7 +27,8 @@ def load(source: str, name: str) -> ModuleType:
 
 def _imported(label: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(label, path)
-    assert spec is not None and spec.loader is not None, path
+    assert spec is not None, path
+    assert spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)
     sys.modules[label] = module
     spec.loader.exec_module(module)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from metaplan import catalogue, ir
 from metaplan.compiler import Built, build
 from metaplan.runtime.inputs import Slot, slots
-from metaplan.target import DEFAULT, target as named
+from metaplan.target import DEFAULT
+from metaplan.target import target as named
 
 if TYPE_CHECKING:
     import torch

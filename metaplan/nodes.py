@@ -1,0 +1,105 @@
+"""What all nodes of the IR share: element types, operators, and a structure that is compared without places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from functools import cache
+from typing import Any
+
+from metaplan.errors import Loc
+
+
+class DType(Enum):
+    """Element types; the value is NumPy's, torch's and Triton's name."""
+
+    BOOL = "bool"
+    U8 = "uint8"
+    I32 = "int32"
+    I64 = "int64"
+
+    @property
+    def bytes(self) -> int:
+        return {"bool": 1, "uint8": 1, "int32": 4, "int64": 8}[self.value]
+
+    @property
+    def lo(self) -> int:
+        return 0 if self in (DType.BOOL, DType.U8) else -(1 << (8 * self.bytes - 1))
+
+    @property
+    def hi(self) -> int:
+        return {"bool": 1, "uint8": 255}.get(self.value, (1 << (8 * self.bytes - 1)) - 1)
+
+
+class Op(Enum):
+    """Integer operators, written as in Python. ``//`` and ``%`` floor."""
+
+    ADD = "+"
+    SUB = "-"
+    MUL = "*"
+    DIV = "//"
+    MOD = "%"
+    AND = "&"
+    OR = "|"
+    XOR = "^"
+    SHL = "<<"
+    SHR = ">>"
+    MIN = "min"
+    MAX = "max"
+    LT = "<"
+    LE = "<="
+    EQ = "=="
+    NE = "!="
+
+
+COMPARISONS = frozenset({Op.LT, Op.LE, Op.EQ, Op.NE})
+
+
+class Monoid(Enum):
+    """How a reduction combines; the value is the word in the language."""
+
+    SUM = "sum"
+    MAX = "max"
+    MIN = "min"
+
+
+class Home(Enum):
+    """Where an input's bytes are when the step is called."""
+
+    DEVICE = "device"
+    HOST = "host"
+    SCALAR = "scalar"
+
+
+@cache
+def _compared(kind: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind) if f.compare)
+
+
+UNKNOWN = object()
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Node:
+    """Anything the user wrote: it knows its line, and its line is no part of what it means."""
+
+    loc: Loc = field(default_factory=Loc.here, compare=False, repr=False)
+    _hash: int = field(init=False, compare=False, repr=False)
+    _lives: Any = field(init=False, compare=False, repr=False)
+
+    def compared(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in _compared(type(self)))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((type(self).__name__, *self.compared())))
+        object.__setattr__(self, "_lives", UNKNOWN)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if type(self) is not type(other) or not isinstance(other, Node):
+            return False
+        return self._hash == other._hash and self.compared() == other.compared()

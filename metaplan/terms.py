@@ -1,0 +1,318 @@
+"""Axes and expressions, and how to walk them: the lower half of the grammar in ir.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from metaplan.nodes import COMPARISONS, UNKNOWN, DType, Home, Monoid, Node, Op
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Input(Node):
+    """An array that the plan reads: ``dims`` are axis names, free names or sizes, first to last."""
+
+    name: str
+    dtype: DType
+    dims: tuple[str | int, ...]
+    home: Home = Home.DEVICE
+    lo: int | None = None
+    hi: int | None = None
+    state: bool = False
+
+    @property
+    def shape(self) -> str:
+        return f"{self.dtype.value}[{', '.join(map(str, self.dims)) or '1'}]"
+
+
+# ------------------------------------------------------------------ axes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Root(Node):
+    """Rows with nothing above them; their live number is a device scalar."""
+
+    name: str
+    capacity: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dense(Node):
+    """``width`` points under each row of ``parent``; a name of a size until ``compile`` binds it."""
+
+    name: str
+    parent: Axis | None
+    width: int | str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ragged(Node):
+    """``length`` points under each row of ``parent``, packed one row after the other.
+
+    ``most`` is the user's bound on a length, ``capacity`` the number of points that are stored.
+    """
+
+    name: str
+    parent: Axis
+    length: Expr
+    most: int | None = None
+    capacity: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part(Node):
+    """The points ``before .. before + length`` of every row of ``whole``."""
+
+    name: str
+    whole: Ragged
+    before: Expr
+    length: Expr
+    most: int | None = None
+
+    @property
+    def parent(self) -> Axis:
+        return self.whole.parent
+
+
+Axis: TypeAlias = Root | Dense | Ragged | Part
+
+
+# ----------------------------------------------------------- expressions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Const(Node):
+    value: int
+    dtype: DType = DType.I32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Size(Node):
+    """How many points of ``axis`` are live in this step."""
+
+    axis: Axis
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Offset(Node):
+    """This point's place among its siblings under one row of the parent."""
+
+    axis: Axis
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Index(Node):
+    """This point's place among all points of ``axis``: where its values are stored."""
+
+    axis: Axis
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell(Node):
+    """In a tail: the index of the cell that is being filled."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Load(Node):
+    """An element of ``source``; where ``guard`` is false nothing is read and it is ``other``."""
+
+    source: Input
+    index: tuple[Expr, ...]
+    guard: Expr | None = None
+    other: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bin(Node):
+    op: Op
+    lhs: Expr
+    rhs: Expr
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Not(Node):
+    """Logical not of a bool, bitwise not of an integer."""
+
+    of: Expr
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Where(Node):
+    """``then`` where ``cond`` holds, else ``other``; the side not taken reads nothing."""
+
+    cond: Expr
+    then: Expr
+    other: Expr
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cast(Node):
+    of: Expr
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expect(Node):
+    """``of``, which the data promises to lie in [lo, hi]; clamped and counted where it does not."""
+
+    of: Expr
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan(Node):
+    """Exclusive sum of ``of`` along ``over``: the value at a point leaves the point out."""
+
+    of: Expr
+    over: Axis
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reduce(Node):
+    """``of`` combined over the points of ``over`` under one row of ``to``, or all points."""
+
+    op: Monoid
+    of: Expr
+    over: Axis
+    to: Axis | None
+
+
+Expr: TypeAlias = (
+    Const | Size | Offset | Index | Cell | Load | Bin | Not | Where | Cast | Expect | Scan | Reduce
+)
+
+
+# ------------------------------------------------------------ traversal
+
+
+def children(e: Expr) -> tuple[Expr, ...]:
+    """The expressions directly inside ``e``; those inside its axes are not among them."""
+    match e:
+        case Const() | Size() | Offset() | Index() | Cell():
+            return ()
+        case Load(_, index, guard):
+            return index if guard is None else (*index, guard)
+        case Bin(_, lhs, rhs):
+            return (lhs, rhs)
+        case Where(cond, then, other):
+            return (cond, then, other)
+        case Not(of) | Cast(of) | Expect(of) | Scan(of) | Reduce(_, of):
+            return (of,)
+
+
+def rebuild(e: Expr, new: tuple[Expr, ...]) -> Expr:
+    """``e`` over new children; ``e`` itself, with its loc, when nothing changed."""
+    if all(a is b for a, b in zip(new, children(e), strict=True)):
+        return e
+    match e:
+        case Load(_, index, guard):
+            at = len(index)
+            return replace(e, index=new[:at], guard=None if guard is None else new[at])
+        case Bin():
+            return replace(e, lhs=new[0], rhs=new[1])
+        case Where():
+            return replace(e, cond=new[0], then=new[1], other=new[2])
+        case Not() | Cast() | Expect() | Scan() | Reduce():
+            return replace(e, of=new[0])
+        case Const() | Size() | Offset() | Index() | Cell():
+            return e
+
+
+def axes_in(e: Expr) -> tuple[Axis, ...]:
+    """The axes that ``e`` itself names."""
+    match e:
+        case Size(axis) | Offset(axis) | Index(axis):
+            return (axis,)
+        case Scan(_, over):
+            return (over,)
+        case Reduce(_, _, over, to):
+            return (over,) if to is None else (over, to)
+        case _:
+            return ()
+
+
+def walk(*roots: Expr) -> Iterator[Expr]:
+    """Every distinct expression below ``roots``, children first: the order in which values exist."""
+    seen: set[Expr] = set()
+
+    def visit(e: Expr) -> Iterator[Expr]:
+        if e in seen:
+            return
+        seen.add(e)
+        for c in children(e):
+            yield from visit(c)
+        yield e
+
+    for root in roots:
+        yield from visit(root)
+
+
+def parent(axis: Axis) -> Axis | None:
+    match axis:
+        case Root():
+            return None
+        case Dense(_, above) | Ragged(_, above):
+            return above
+        case Part():
+            return axis.parent
+
+
+def chain(axis: Axis | None) -> tuple[Axis, ...]:
+    """From the root down to ``axis``."""
+    out: list[Axis] = []
+    while axis is not None:
+        out.append(axis)
+        axis = parent(axis)
+    return tuple(reversed(out))
+
+
+def dtype_of(e: Expr) -> DType:
+    match e:
+        case Const(_, dtype) | Cast(_, dtype):
+            return dtype
+        case Size() | Offset() | Index() | Cell():
+            return DType.I32
+        case Load(source):
+            return source.dtype
+        case Bin(op, lhs):
+            return DType.BOOL if op in COMPARISONS else dtype_of(lhs)
+        case Where(_, then):
+            return dtype_of(then)
+        case Not(of) | Expect(of) | Scan(of) | Reduce(_, of):
+            return dtype_of(of)
+
+
+def axis_of(e: Expr) -> Axis | None:
+    """The deepest axis that ``e`` mentions: where its value lives."""
+    known = e._lives  # pyright: ignore[reportPrivateUsage]
+    if known is UNKNOWN:
+        known = _axis_of(e)
+        object.__setattr__(e, "_lives", known)
+    return known
+
+
+def _axis_of(e: Expr) -> Axis | None:
+    own: Axis | None
+    match e:
+        case Offset(axis) | Index(axis):
+            return axis
+        case Scan(_, over):
+            return over
+        case Reduce(_, _, _, to):
+            return to
+        case Const() | Size() | Cell():
+            return None
+        case _:
+            own = None
+            for c in children(e):
+                own = deeper(own, axis_of(c))
+            return own
+
+
+def deeper(a: Axis | None, b: Axis | None) -> Axis | None:
+    """The deeper of two axes on one branch; values on different branches never meet."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a if len(chain(a)) >= len(chain(b)) else b
