@@ -205,12 +205,13 @@ def _shaped(
     """An empty work for points along ``axes``: short rows are flattened, long ones have lanes."""
     if not axes:
         return Work("batch", (), None, (), ())
+    last = axes[-1]
     inner = [e for e in ir.walk(*roots) if isinstance(e, ir.Reduce) and e.to is not None]
     if any(frame(e.to) == axes for e in inner):
-        return Work(axes[-1].name, axes, None, (), (), reduces=True)
-    if len(axes) > 1 and ranges.bound(axes[-1]) <= limits.short:
-        return Work(axes[-1].name, axes, None, (), ())
-    return Work(axes[-1].name, axes[:-1], axes[-1], (), ())
+        return Work(last.name, axes, None, (), (), reduces=True)
+    if len(axes) > 1 and ranges.bound(last) <= limits.short:
+        return Work(last.name, axes, None, (), ())
+    return Work(last.name, axes[:-1], last, (), ())
 
 
 def _alike(a: Work, b: Work) -> bool:
