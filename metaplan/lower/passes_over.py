@@ -108,6 +108,7 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum], start: str = "") -> 
     column = lane is not None or nested
     looped = points > height or bool(start)
     body: list[Stmt] = []
+    after: list[Stmt] = []
     stop = _stop(base, rows, points // widths[0], sums)
     if ready:
         start = _whole(base, out, sums, [p for p in prepared if p is not None], stop)
@@ -134,16 +135,23 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum], start: str = "") -> 
             place = f"{flat} * {width} + {at.levels[-1].offset}" if at is lanes else flat
             mask = joined(mask, f"{place} < {tight(s.before.points)}")
         dtype = ir.dtype_of(s.of)
-        total = f"tl.{s.op.value}(tl.where({mask}, {at.plain(s.of)}, {identity(s.op, dtype)}))"
-        if looped:
-            if not ready:
-                out.append(Let(s.name, zero(s.op, dtype)))
-            total = combined(s.op, s.name, total)
-        body.append(Let(s.name, total))
+        own = f"tl.where({mask}, {at.plain(s.of)}, {identity(s.op, dtype)})"
+        if not looped:
+            body.append(Let(s.name, f"tl.{s.op.value}({own})"))
+            continue
+        # Lane by lane inside the loop, across lanes once behind it.
+        parts = shared.names.fresh(f"{s.name}_parts")
+        shape = f"[{height}, {wide if at is lanes and lane is not None else 1}]"
+        empty = f"{shape if column else f'[{height}]'}, {identity(s.op, dtype)}"
+        out.append(Let(parts, f"tl.full({empty}, tl.{dtype.value})"))
+        body.append(Let(parts, combined(s.op, parts, own)))
+        total = f"tl.{s.op.value}({parts})"
+        after.append(Let(s.name, combined(s.op, s.name, total) if ready else total))
     if not looped:
         out.extend(body)
         return
     out.append(Loop(above, start or "0", stop, str(height), tuple(body)))
+    out.extend(after)
 
 
 def _stop(base: Tile, rows: tuple[ir.Axis, ...], inner: int, sums: list[Sum]) -> str:

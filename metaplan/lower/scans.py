@@ -136,7 +136,9 @@ class Summing(Tile):
     def _together(self, e: ir.Scan) -> list[ir.Scan]:
         """The sums that one pass can serve: those along the same axis, and along its parent."""
         assert self.wanted is not None
-        branch = [s for s in self.wanted.scans if _one_pass(s.over, e.over)]
+        partials = self.shared.partials
+        alike = [s for s in self.wanted.scans if (s in partials) == (e in partials)]
+        branch = [s for s in alike if _one_pass(s.over, e.over)]
         if len(self._rows()) != 1:
             branch = [s for s in branch if frame(s.over) == frame(e.over)]
         deepest = max((len(frame(s.over)) for s in branch), default=0)
