@@ -3,7 +3,8 @@
 
     python -m bench.cold --out bench/results/plans.jsonl
 
-Every compile runs in a process of its own, after torch and the GPU are up; an import is no part of it.
+Every compile runs in a process of its own, after torch and the GPU are up; an import is no part of it. The plans run
+side by side, each on a core of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +82,9 @@ def main() -> None:
     from metaplan.plans import shipped
 
     run = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    rows = [{"kind": "run", **measure.machine()}, *(rounds(plan) for plan in shipped())]
-    for row in rows:
+    with ThreadPoolExecutor() as side_by_side:
+        made = list(side_by_side.map(rounds, shipped()))
+    for row in [{"kind": "run", **measure.machine()}, *made]:
         if asked.out is not None:
             with asked.out.open("a") as file:
                 file.write(json.dumps({"run": run, **row}) + "\n")

@@ -221,19 +221,29 @@ def prepare(case: Case, place: Place) -> str:
 
 def prepare_all(wanted: list[Case], place: Place, seconds: float, processes: int) -> str:
     """Compiles many cases side by side; how it went, in words."""
-    import torch._inductor  # noqa: F401  preloaded for the forked processes
-
     begin = time.monotonic()
-    pool = ProcessPoolExecutor(processes, mp_context=_context(), max_tasks_per_child=None)
-    slow_first = sorted(wanted, key=lambda c: not c.side.startswith("torch.compile"))
-    futures = [pool.submit(prepare, case, place) for case in slow_first]
+    pool = ProcessPoolExecutor(processes, mp_context=_context())
+    futures = [pool.submit(prepare, case, place) for case in _spread(wanted)]
     done, late = wait(futures, timeout=seconds)
     failed = sum(f.exception() is not None or bool(f.result()) for f in done)
-    for process in list((pool._processes or {}).values()) if late else []:
-        process.terminate()
-    pool.shutdown(wait=False, cancel_futures=True)
+    if late:
+        for process in list((pool._processes or {}).values()):
+            process.kill()
+    pool.shutdown(wait=True, cancel_futures=True)
     took = time.monotonic() - begin
     return f"prepared {len(done)} of {len(wanted)} in {took:.0f} s, {failed} of them with an error"
+
+
+def _spread(wanted: list[Case]) -> Iterator[Case]:
+    """The same order, the slow compilations spread among the quick ones: no processor waits for them at the end."""
+    slow = [case for case in wanted if case.side.startswith("torch.compile")]
+    quick = [case for case in wanted if case not in slow]
+    each = max(len(quick) // (len(slow) + 1), 1)
+    for at, case in enumerate(quick):
+        if slow and at % each == 0:
+            yield slow.pop(0)
+        yield case
+    yield from slow
 
 
 def _context() -> Any:

@@ -137,7 +137,7 @@ def _ours_from_host(judge: Judge, case: Case, place: Place) -> Side:
     built = ours.placed(build(work.plan, work.sizes, place.arch()), hosted)
     device = torch.device(place.device, torch.cuda.current_device())
     step = ours.step_of(
-        built, device, lag=400
+        built, device, lag=220
     )  # a long queue is measured, not a wait for its slots
     values = ours.bind(step, work, place.device, hosted)
     fresh = {n: v for n, v in values.items() if n in hosted or isinstance(v, int)}
