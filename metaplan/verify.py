@@ -21,11 +21,10 @@ def _all(plan: ir.Plan) -> list[ir.Expr]:
 
 
 def _names(plan: ir.Plan) -> None:
-    seen: set[str] = set()
-    for o in (*plan.outputs, *plan.updates):
-        if o.name in seen or any(i.name == o.name for i in plan.inputs if not i.state):
-            raise catalogue.duplicate_name("output", o.name, o.loc)
-        seen.add(o.name)
+    inputs = {i.name for i in plan.inputs}
+    for o in plan.outputs:
+        if o.name in inputs:
+            raise catalogue.name_taken("output", o.name, "an input", o.loc)
 
 
 def _declared(plan: ir.Plan) -> None:

@@ -8,9 +8,10 @@ from enum import Enum
 from metaplan import catalogue, ir
 from metaplan.errors import Loc
 from metaplan.ir import DType, Home
+from metaplan.lang import demands
 from metaplan.lang.axes import Axis
 from metaplan.lang.tracing import tracing
-from metaplan.lang.values import Integer, Value, lift, name_of, one_branch
+from metaplan.lang.values import Integer, Value, described, lift, name_of, one_branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,24 @@ class Array(Value):
 
     @property
     def expr(self) -> ir.Expr:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The element at this point: each dimension named as a root axis is indexed by it."""
-        return ir.Load(self.input, tuple(self._own_axis(d) for d in self.input.dims))
+        """The element at this point: each dimension named as an axis is indexed by it."""
+        return self.at(Loc.here())
 
-    def _own_axis(self, dim: str | int) -> ir.Expr:
+    def at(self, loc: Loc) -> ir.Expr:
+        """The same, asked for at ``loc``."""
+        index = tuple(self._own_axis(d, loc) for d in self.input.dims)
+        return ir.Load(self.input, index, loc=loc)
+
+    def _own_axis(self, dim: str | int, loc: Loc) -> ir.Expr:
         for axis in tracing(self.input.name).axes:
             if axis.name == dim:
-                return ir.Index(axis)
-        raise catalogue.unlifted_input(self.input.name, str(dim), Loc.here())
+                return ir.Index(axis, loc=loc)
+        raise catalogue.unlifted_input(self.input.name, str(dim), self.input.shape, loc)
 
     def __getitem__(self, index: Integer | Axis | tuple[Integer | Axis, ...]) -> Value:
         given = index if isinstance(index, tuple) else (index,)
+        if not self.input.dims:
+            raise catalogue.scalar_indexed(self.input.name, Loc.here())
         if len(given) != len(self.input.dims):
             dims = [str(d) for d in self.input.dims]
             raise catalogue.index_count(
@@ -81,13 +89,42 @@ class Array(Value):
         return Value(ir.Load(self.input, exprs))
 
 
-def array(name: str, dtype: DType, *marks: object, loc: Loc | None = None) -> Array:
+def array(name: str, dtype: DType | type[Array], *marks: object, loc: Loc | None = None) -> Array:
     """An input declared in the body of a plan: for groups and options that a signature cannot say."""
     at = loc or Loc.here()
-    dims = tuple(m for m in marks if isinstance(m, str | int))
+    demands.name("input", name, at, demands.KERNEL)
+    kind = getattr(dtype, "KIND", dtype)
+    if not isinstance(kind, DType):
+        raise catalogue.bad_annotation(name, at)
+    dims: list[str | int] = []
+    spans: list[Range] = []
+    for mark in marks:
+        match mark:
+            case Range():
+                spans.append(mark)
+            case Mark():
+                pass
+            case str():
+                dims.append(demands.name("dimension", mark, at, demands.COMPILE))
+            case int():
+                dims.append(demands.size(f"a dimension of {name}", mark, at))
+            case _:
+                raise catalogue.bad_mark(name, described(mark), at)
+    if HOST in marks and STATE in marks:
+        raise catalogue.host_state(name, at)
     home = Home.HOST if HOST in marks else Home.DEVICE if dims else Home.SCALAR
-    span = next((m for m in marks if isinstance(m, Range)), None)
-    lo, hi = (span.lo, span.hi) if span else (None, None)
-    given = ir.Input(name, dtype, dims, home, lo, hi, STATE in marks, loc=at)
-    tracing("input").declare_input(given)
+    lo, hi = _span(name, kind, spans, at)
+    given = ir.Input(name, kind, tuple(dims), home, lo, hi, STATE in marks, loc=at)
+    tracing("array").declare_input(given)
     return Array(given)
+
+
+def _span(name: str, kind: DType, spans: list[Range], loc: Loc) -> tuple[int | None, int | None]:
+    if not spans:
+        return None, None
+    lo, hi = spans[0].lo, spans[0].hi
+    if len(spans) > 1 or not demands.is_whole(lo) or not demands.is_whole(hi) or lo > hi:
+        raise catalogue.bad_range(name, f"[{lo}, {hi}]", loc)
+    if lo < kind.lo or hi > kind.hi:
+        raise catalogue.range_too_wide(name, f"[{lo}, {hi}]", kind.value, loc)
+    return lo, hi

@@ -7,9 +7,10 @@ from typing import overload
 from metaplan import catalogue, ir
 from metaplan.errors import Loc
 from metaplan.ir import DType
-from metaplan.naming import assigned_name
+from metaplan.lang import demands
 from metaplan.lang.tracing import tracing
 from metaplan.lang.values import Integer, Value, lift, name_of, one_branch
+from metaplan.naming import assigned_name
 
 
 class Axis:
@@ -72,7 +73,8 @@ class Ragged(Child):
     @property
     def indptr(self) -> Indptr:
         """int32 on the parent: where this row begins; as an output, the cut behind the last row too."""
-        assert isinstance(self.ir, ir.Ragged)
+        if not isinstance(self.ir, ir.Ragged):
+            raise catalogue.part_indptr(self.name, Loc.here())
         return Indptr(ir.Scan(self.ir.length, self.ir.parent))
 
 
@@ -86,10 +88,18 @@ class Pieces(Ragged):
         self.parts = parts
 
     def __getattr__(self, name: str) -> Ragged:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self.part(name, Loc.here())
+
+    def part(self, name: str, loc: Loc) -> Ragged:
+        """The part called ``name``; an error at ``loc`` that lists them all otherwise."""
+        label = f"{self.ir.name}_"
         for part in self.parts:
-            if part.ir.name == f"{self.ir.name}_{name}":
+            if part.ir.name == label + name:
                 return part
-        raise AttributeError(name)
+        known = [p.ir.name.removeprefix(label) for p in self.parts]
+        raise catalogue.unknown_part(self.name, name, known, loc)
 
 
 class Indptr(Value):
@@ -99,15 +109,17 @@ class Indptr(Value):
 
 
 def _name(word: str, given: str | None, loc: Loc) -> str:
-    name = given or assigned_name(loc)
+    name = given if given is not None else assigned_name(loc)
     if name is None:
         raise catalogue.unnamed_axis(word, loc)
-    return name
+    return demands.name("axis", name, loc, demands.COMPILE)
 
 
 def axis(name: str) -> Axis:
     """A root axis; its capacity is given to compile() and its live size to every call by name."""
-    return Axis(tracing("axis").declare(ir.Root(name)))
+    loc = Loc.here()
+    own = ir.Root(demands.name("axis", name, loc, demands.COMPILE), loc=loc)
+    return Axis(tracing("axis").declare(own))
 
 
 @overload
@@ -117,17 +129,23 @@ def dense(parent: None, width: int | str, *, name: str | None = None) -> Axis: .
 def dense(parent: Axis | None, width: int | str, *, name: str | None = None) -> Axis:
     """``width`` points under each row of ``parent``: an int, or the name of a dimension."""
     loc = Loc.here()
-    own = ir.Dense(_name("dense", name, loc), parent.ir if parent else None, width)
-    return (Child if parent else Axis)(tracing("dense").declare(own))
+    above = None if parent is None else demands.axis("dense", parent, loc)
+    label = _name("dense", name, loc)
+    if isinstance(width, str):
+        demands.name("dimension", width, loc, demands.COMPILE)
+    else:
+        demands.size(f"the width of {label}", width, loc)
+    own = ir.Dense(label, above, width, loc=loc)
+    return (Child if parent is not None else Axis)(tracing("dense").declare(own))
 
 
-def _length(parent: Axis, length: Integer, loc: Loc) -> ir.Expr:
+def _length(name: str, parent: ir.Axis, length: Integer, loc: Loc) -> ir.Expr:
     expr = lift(length)
     lives = ir.axis_of(expr)
     if ir.dtype_of(expr) is not DType.I32:
-        raise catalogue.mixed_dtypes("int32 lengths", ir.dtype_of(expr).value, loc)
-    if not one_branch(lives, parent.ir) or ir.deeper(lives, parent.ir) != parent.ir:
-        raise catalogue.length_on_own_axis("this axis", name_of(lives), parent.name, loc)
+        raise catalogue.length_dtype(name, ir.dtype_of(expr).value, loc)
+    if not one_branch(lives, parent) or ir.deeper(lives, parent) != parent:
+        raise catalogue.length_on_own_axis(name, name_of(lives), parent.name, loc)
     return expr
 
 
@@ -136,36 +154,51 @@ def ragged(
 ) -> Ragged:
     """``length`` points under each row of ``parent`` (int32, 0 or more), at most ``most`` of them."""
     loc = Loc.here()
-    own = ir.Ragged(_name("ragged", name, loc), parent.ir, _length(parent, length, loc), most)
+    above = demands.axis("ragged", parent, loc)
+    label = _name("ragged", name, loc)
+    if most is not None:
+        demands.size(f"most of {label}", most, loc)
+    own = ir.Ragged(label, above, _length(label, above, length, loc), most, loc=loc)
     return Ragged(tracing("ragged").declare(own))
 
 
 def compact(of: Axis, where: Value, *, name: str | None = None) -> Ragged:
     """The points of ``of`` at which ``where`` holds, in order; values of ``of`` lift to it."""
     loc = Loc.here()
-    length = ir.Cast(where.expr, DType.I32)
-    own = ir.Ragged(_name("compact", name, loc), of.ir, length, most=1)
+    above = demands.axis("compact", of, loc)
+    kept = demands.condition(where, loc)
+    demands.reaches(above, kept, loc)
+    own = ir.Ragged(
+        _name("compact", name, loc), above, ir.Cast(kept, DType.I32, loc=loc), most=1, loc=loc
+    )
     return Ragged(tracing("compact").declare(own))
 
 
-def pieces(parent: Axis, *, name: str | None = None, **lengths: Integer) -> Pieces:
+def pieces(parent: Axis, /, *, name: str | None = None, **lengths: Integer) -> Pieces:
     """Rows made of parts of varying length, in the order of the keywords.
 
     ``row = mp.pieces(tok, head=n, window=m)`` gives ``row.head`` and ``row.window``, each with its
-    own ``offset`` and ``length``; ``mp.join(head=..., window=...)`` gives the values of a row.
+    own ``offset`` and ``length``; ``mp.join(row, head=..., window=...)`` gives the values of a row.
     """
     loc = Loc.here()
+    above = demands.axis("pieces", parent, loc)
     label = _name("pieces", name, loc)
     trace = tracing("pieces")
+    if not lengths:
+        raise catalogue.no_parts("pieces", loc)
     total: ir.Expr | None = None
     spans: list[tuple[str, ir.Expr, ir.Expr]] = []
     for part, length in lengths.items():
-        expr = _length(parent, length, loc)
+        if hasattr(Pieces, part) or part == "parts":
+            raise catalogue.reserved_name("part", part, loc)
+        expr = _length(f"{label}.{part}", above, length, loc)
         before = total if total is not None else ir.Const(0)
         spans.append((f"{label}_{part}", before, expr))
         total = expr if total is None else ir.Bin(ir.Op.ADD, total, expr)
-    assert total is not None, "pieces without a part"
-    whole = ir.Ragged(label, parent.ir, total)
+    assert total is not None
+    whole = ir.Ragged(label, above, total, loc=loc)
     trace.declare(whole)
-    parts = [Ragged(trace.declare(ir.Part(n, whole, at, length))) for n, at, length in spans]
+    parts = [
+        Ragged(trace.declare(ir.Part(n, whole, at, length, loc=loc))) for n, at, length in spans
+    ]
     return Pieces(whole, tuple(parts))

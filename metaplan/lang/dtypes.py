@@ -7,7 +7,7 @@ from typing import ClassVar
 from metaplan import ir
 from metaplan.ir import DType
 from metaplan.lang.arrays import Array
-from metaplan.lang.values import Integer, Value, lift
+from metaplan.lang.values import Integer, Value, constant, lift
 
 
 class Typed(Array):
@@ -20,28 +20,30 @@ class Typed(Array):
         raise AssertionError("made by __new__")
 
     def __new__(cls, of: Integer) -> Value:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if isinstance(of, int) and not isinstance(of, bool):
+            return Value(constant(of, cls.KIND))
         return Value(ir.Cast(lift(of), cls.KIND))
 
 
-class i32(Typed):  # noqa: N801
+class i32(Typed):
     """int32: ``x: Annotated[i32, "req"]`` declares, ``i32(x)`` converts (a bool becomes 0 or 1)."""
 
     KIND = DType.I32
 
 
-class i64(Typed):  # noqa: N801
+class i64(Typed):
     """int64: ``x: Annotated[i64, "req"]`` declares, ``i64(x)`` converts."""
 
     KIND = DType.I64
 
 
-class u8(Typed):  # noqa: N801
+class u8(Typed):
     """uint8: ``x: Annotated[u8, "req"]`` declares, ``u8(x)`` converts."""
 
     KIND = DType.U8
 
 
-class boolean(Typed):  # noqa: N801
+class boolean(Typed):
     """bool: ``x: Annotated[boolean, "req"]`` declares; compare to make one."""
 
     KIND = DType.BOOL

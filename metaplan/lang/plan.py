@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from metaplan import catalogue, ir, text, verify
 from metaplan.errors import Loc
+from metaplan.lang import demands, places
 from metaplan.lang.arrays import Array, array
 from metaplan.lang.axes import Axis, Indptr
 from metaplan.lang.dtypes import Typed
 from metaplan.lang.tracing import CURRENT, Trace
-from metaplan.lang.values import Value, lift, name_of, one_branch
+from metaplan.lang.values import Value, described, lift, name_of, one_branch
 from metaplan.lang.words import Change, Out
-from metaplan.passes.rewrite import Rewriter
 
 if TYPE_CHECKING:
     from metaplan.runtime.step import Step
@@ -69,6 +69,8 @@ def plan(function: Callable[..., Mapping[str, Value | Out | Change]]) -> Plan:
     that the array comes from the host each step, ``mp.STATE`` that the plan updates it in place.
     """
     caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    here = places.declaration(function)
+    demands.name("plan", function.__name__, here, demands.KERNEL)
     trace = Trace()
     token = CURRENT.set(trace)
     try:
@@ -81,67 +83,74 @@ def plan(function: Callable[..., Mapping[str, Value | Out | Change]]) -> Plan:
     return Plan(made)
 
 
-def _place(function: Callable[..., Any]) -> Loc:
-    code = function.__code__
-    return Loc(code.co_filename, code.co_firstlineno)
-
-
 def _parameters(function: Callable[..., Any], around: dict[str, Any]) -> dict[str, Array]:
     closure = inspect.getclosurevars(function).nonlocals
-    hints = typing.get_type_hints(
-        function, localns={**around, **closure}, include_extras=True
-    )
+    try:
+        hints = typing.get_type_hints(function, localns={**around, **closure}, include_extras=True)
+    except (NameError, TypeError, AttributeError) as wrong:
+        raise catalogue.unreadable_annotations(
+            function.__name__, str(wrong), places.declaration(function)
+        ) from wrong
     out: dict[str, Array] = {}
-    for name in inspect.signature(function).parameters:
+    for name, given in inspect.signature(function).parameters.items():
+        loc = places.parameter(function, name)
         hint = hints.get(name)
         base, marks = hint, ()
         if typing.get_origin(hint) is Annotated:
             base, *rest = typing.get_args(hint)
             marks = tuple(rest)
-        if not (isinstance(base, type) and issubclass(base, Typed)):
-            raise catalogue.bad_annotation(name, _place(function))
-        out[name] = array(name, base.KIND, *marks, loc=_parameter_place(function, name))
+        plain = given.kind in (given.POSITIONAL_OR_KEYWORD, given.KEYWORD_ONLY)
+        if not plain or not (isinstance(base, type) and issubclass(base, Typed)):
+            raise catalogue.bad_annotation(name, loc)
+        out[name] = array(name, base, *marks, loc=loc)
     return out
-
-
-def _parameter_place(function: Callable[..., Any], name: str) -> Loc:
-    first = _place(function)
-    lines, start = inspect.getsourcelines(function) if _has_source(function) else ([], first.line)
-    for at, line in enumerate(lines):
-        column = line.find(f"{name}:")
-        if column >= 0 and not line[:column].rstrip().endswith("def"):
-            return Loc(first.file, start + at, start + at, column, column + len(name))
-    return first
-
-
-def _has_source(function: Callable[..., Any]) -> bool:
-    try:
-        inspect.getsourcelines(function)
-    except (OSError, TypeError):
-        return False
-    return True
 
 
 def _plan(function: Callable[..., Any], trace: Trace, returned: Any) -> ir.Plan:
     if not isinstance(returned, Mapping):
-        raise catalogue.outputs_not_dict(type(returned).__name__, _place(function))
+        raise catalogue.outputs_not_dict(described(returned), places.returned(function))
+    made = typing.cast("Mapping[object, object]", returned)
     outputs: list[ir.Output] = []
     updates: list[ir.Update] = []
-    for name, value in typing.cast("Mapping[str, object]", returned).items():
+    for key, value in made.items():
+        loc = places.output(function, key)
+        name = demands.name("output", key, loc, demands.STEP)
         if isinstance(value, Change):
-            updates.append(_update(str(name), value))
+            updates.append(_update(name, value))
         elif isinstance(value, Value | Out):
-            outputs.append(_output(str(name), value))
+            outputs.append(_output(name, value, loc))
         else:
-            raise catalogue.not_an_output(str(name), repr(value), _place(function))
-    return ir.Plan(
+            raise catalogue.not_an_output(name, described(value), loc)
+    if not made:
+        raise catalogue.no_outputs(function.__name__, places.returned(function))
+    plan = ir.Plan(
         function.__name__,
         tuple(trace.inputs),
         tuple(trace.axes),
         tuple(outputs),
         tuple(updates),
-        loc=_place(function),
+        loc=places.declaration(function),
     )
+    _own(plan)
+    return plan
+
+
+def _own(plan: ir.Plan) -> None:
+    """Raises where a plan uses what another plan declared, or two things have one name."""
+    taken = {f"{name}_size": f"the live number of {name}" for name in plan.root_names()}
+    taken |= {name: f"the axis {name}" for name in plan.root_names()}
+    for i in plan.inputs:
+        if i.name in taken:
+            raise catalogue.name_taken("input", i.name, taken[i.name], i.loc)
+    for o in plan.outputs:
+        if o.name.endswith("_size") and o.name in taken:
+            raise catalogue.name_taken("output", o.name, taken[o.name], o.loc)
+    for e in ir.walk(*ir.exprs(plan)):
+        if isinstance(e, ir.Load) and e.source not in plan.inputs:
+            raise catalogue.foreign("input", e.source.name, plan.name, e.loc)
+        for axis in ir.axes_in(e):
+            if axis not in plan.axes:
+                raise catalogue.foreign("axis", axis.name, plan.name, e.loc)
 
 
 def _update(name: str, change: Change) -> ir.Update:
@@ -150,19 +159,30 @@ def _update(name: str, change: Change) -> ir.Update:
         if not one_branch(axis, ir.axis_of(e)):
             raise catalogue.different_branches(name_of(axis), name_of(ir.axis_of(e)), change.loc)
         axis = ir.deeper(axis, ir.axis_of(e))
-    return ir.Update(
-        name, change.target.input, change.index, change.value, axis, change.where, loc=change.loc
-    )
+    target = change.target.input
+    place: ir.Axis | None = None
+    for e in change.index:
+        place = ir.deeper(place, ir.axis_of(e))
+    for below in ir.chain(axis)[len(ir.chain(place)) :]:
+        if not (isinstance(below, ir.Ragged) and below.most == 1):
+            raise catalogue.update_races(target.name, below.name, change.loc)
+    return ir.Update(name, target, change.index, change.value, axis, change.where, loc=change.loc)
 
 
-def _output(name: str, value: Value | Out) -> ir.Output:
+def _output(name: str, value: Value | Out, at: Loc) -> ir.Output:
+    if isinstance(value, Array):
+        value = Value(value.at(at))
     o = value if isinstance(value, Out) else Out((value,), loc=value.expr.loc)
-    loc = o.loc or Loc.here()
+    loc = o.loc or at
     first = o.columns[0] if o.columns else o.parts[0][1]
     axis = o.axis.ir if isinstance(o.axis, Axis) else first.axis
     fences = len(o.columns) == 1 and isinstance(first, Indptr) and o.axis is None
     columns = tuple(c.expr for c in o.columns)
     parts = tuple((part.ir, v.expr) for part, v in o.parts)
+    where = o.where.expr if o.where is not None else None
+    if where is not None:
+        for holder, _ in parts or ((axis, None),):
+            demands.reaches(holder, where, loc)
     return ir.Output(
         name,
         first.dtype,
@@ -171,7 +191,7 @@ def _output(name: str, value: Value | Out) -> ir.Output:
         _tail(name, o, columns, axis, fences, loc),
         typing.cast("tuple[tuple[ir.Part, ir.Expr], ...]", parts),
         fences,
-        o.where.expr if o.where is not None else None,
+        where,
         loc=loc,
     )
 
@@ -185,21 +205,55 @@ def _tail(
     loc: Loc,
 ) -> ir.Tail:
     until = lift(o.until) if o.until is not None else None
+    if until is not None and ir.axis_of(until) is not None:
+        raise catalogue.bad_tail(name, name_of(ir.axis_of(until)), loc)
+    if fences or o.last:
+        total = _total(columns)
+        if total is None:
+            raise catalogue.last_needs_scan(name, loc)
+        if fences and o.fill is not None:
+            raise catalogue.fence_tail(name, loc)
+        # The cell behind the last row is the total, whatever lies behind it.
+        only = ir.Size(total.over, loc=loc) if o.undefined else until
+        return ir.Fill(total, only, loc=loc)
     if o.undefined:
         return ir.Undefined(loc=loc)
-    if fences or o.last:
-        if not fences or not isinstance(columns[0], ir.Scan):
-            raise catalogue.last_needs_scan(name, loc)
-        scan = columns[0]
-        total = ir.Reduce(ir.Monoid.SUM, scan.of, scan.over, None, loc=scan.loc)
-        return ir.Fill(total, until, loc=loc)
     if o.fill is None:
         return ir.Keep(loc=loc)
-    fill = Rewriter(_cell).expr(lift(o.fill, ir.dtype_of(columns[0]) if columns else ir.DType.I32))
+    fill = _at_cell(lift(o.fill), axis)
     if ir.axis_of(fill) is not None:
         raise catalogue.bad_tail(name, name_of(ir.axis_of(fill)), loc)
+    if axis is not None and _reads_cell(fill):
+        raise catalogue.bad_tail(name, axis.name, loc)
     return ir.Fill(fill, until, loc=loc)
 
 
-def _cell(e: ir.Expr) -> ir.Expr | None:
-    return ir.Cell(loc=e.loc) if isinstance(e, ir.Index) else None
+def _total(columns: tuple[ir.Expr, ...]) -> ir.Reduce | None:
+    """What the last point of a running sum holds: the sum of all."""
+    match columns:
+        case (ir.Scan(of, over) as scan,):
+            return ir.Reduce(ir.Monoid.SUM, of, over, None, loc=scan.loc)
+        case (ir.Bin(ir.Op.ADD, ir.Scan(of, over) as scan, own),) if own == of:
+            return ir.Reduce(ir.Monoid.SUM, of, over, None, loc=scan.loc)
+        case _:
+            return None
+
+
+def _at_cell(e: ir.Expr, axis: ir.Axis | None) -> ir.Expr:
+    """``e`` with the place of a point of ``axis`` as the cell that a tail fills."""
+    match e:
+        case ir.Index(own) if own == axis:
+            return ir.Cell(loc=e.loc)
+        case _:
+            return ir.rebuild(e, tuple(_at_cell(c, axis) for c in ir.children(e)))
+
+
+def _reads_cell(e: ir.Expr) -> bool:
+    """Whether ``e`` reads an array at the cell without a condition: beyond the live rows."""
+    match e:
+        case ir.Load(_, index):
+            return any(isinstance(x, ir.Cell) for x in ir.walk(*index))
+        case ir.Where(cond):
+            return _reads_cell(cond)
+        case _:
+            return any(_reads_cell(c) for c in ir.children(e))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from metaplan import catalogue, ir
 from metaplan.errors import Loc
@@ -74,6 +74,21 @@ class Value:
     def __rshift__(self, other: Integer) -> Value:
         return binary(Op.SHR, self, other)
 
+    def __rand__(self, other: Integer) -> Value:
+        return binary(Op.AND, other, self)
+
+    def __ror__(self, other: Integer) -> Value:
+        return binary(Op.OR, other, self)
+
+    def __rxor__(self, other: Integer) -> Value:
+        return binary(Op.XOR, other, self)
+
+    def __rlshift__(self, other: Integer) -> Value:
+        return binary(Op.SHL, other, self)
+
+    def __rrshift__(self, other: Integer) -> Value:
+        return binary(Op.SHR, other, self)
+
     def __lt__(self, other: Integer) -> Value:
         return binary(Op.LT, self, other)
 
@@ -101,6 +116,41 @@ class Value:
     def __bool__(self) -> bool:
         raise catalogue.truth_of_value(Loc.here())
 
+    # What Python would try and a plan cannot mean; a type checker refuses these by itself.
+    if not TYPE_CHECKING:
+
+        def __truediv__(self, other: object) -> NoReturn:
+            raise catalogue.no_operator("/", "//, which rounds down, or mp.cdiv(a, b)", Loc.here())
+
+        __rtruediv__ = __truediv__
+
+        def __pow__(self, other: object) -> NoReturn:
+            raise catalogue.no_operator("**", "x * x, or 1 << x for a power of two", Loc.here())
+
+        __rpow__ = __pow__
+
+        def __iter__(self) -> NoReturn:
+            raise catalogue.no_loop(Loc.here())
+
+        def __index__(self) -> NoReturn:
+            raise catalogue.no_number(Loc.here())
+
+        def __getitem__(self, index: object) -> NoReturn:
+            raise catalogue.not_array(Loc.here())
+
+
+def described(x: object) -> str:
+    """``x`` in a few words, for a message."""
+    axis = getattr(x, "ir", None)
+    if isinstance(axis, ir.Root | ir.Dense | ir.Ragged | ir.Part):
+        return f"the axis {axis.name}"
+    if isinstance(x, Value):
+        return "a value of the plan"
+    if x is None or isinstance(x, bool | int | float | str):
+        return repr(x)
+    kind = type(x).__name__
+    return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
+
 
 def name_of(axis: ir.Axis | None) -> str:
     return "the whole batch" if axis is None else axis.name
@@ -121,8 +171,17 @@ def lift(x: object, like: DType | None = None) -> ir.Expr:
     if isinstance(x, bool):
         return ir.Const(int(x), DType.BOOL)
     if isinstance(x, int):
-        return ir.Const(x, like if like is not None and like is not DType.BOOL else DType.I32)
-    raise catalogue.not_integer(repr(x), Loc.here())
+        return constant(x, like if like is not None and like is not DType.BOOL else DType.I32)
+    if isinstance(getattr(x, "ir", None), ir.Root | ir.Dense | ir.Ragged | ir.Part):
+        raise catalogue.axis_as_value(described(x).split()[-1], Loc.here())
+    raise catalogue.not_integer(described(x), Loc.here())
+
+
+def constant(x: int, dtype: DType) -> ir.Expr:
+    """The number ``x`` in ``dtype``, which must hold it."""
+    if not dtype.lo <= x <= dtype.hi:
+        raise catalogue.constant_too_large(x, dtype.value, Loc.here())
+    return ir.Const(x, dtype)
 
 
 def pair(a: Integer, b: Integer) -> tuple[ir.Expr, ir.Expr]:
@@ -138,12 +197,15 @@ def pair(a: Integer, b: Integer) -> tuple[ir.Expr, ir.Expr]:
     return left, right
 
 
-_ARITHMETIC = frozenset({Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.MOD, Op.SHL, Op.SHR})
+_NUMBERS = frozenset({Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.MOD, Op.SHL, Op.SHR})
+_ORDER = frozenset({Op.MIN, Op.MAX, Op.LT, Op.LE})
 
 
 def binary(op: Op, a: Integer, b: Integer) -> Value:
     left, right = pair(a, b)
     dtype = ir.dtype_of(left)
-    if op in _ARITHMETIC and dtype in (DType.BOOL, DType.U8):
+    if dtype is DType.BOOL and op in _NUMBERS | _ORDER:
+        raise catalogue.wrong_kind(op.value, dtype.value, Loc.here())
+    if dtype is DType.U8 and op in _NUMBERS:
         raise catalogue.wrong_kind(op.value, dtype.value, Loc.here())
     return Value(ir.Bin(op, left, right))

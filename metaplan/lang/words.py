@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metaplan import catalogue, ir
 from metaplan.errors import Loc
 from metaplan.ir import DType, Monoid, Op
+from metaplan.lang import demands
 from metaplan.lang.arrays import Array
-from metaplan.lang.axes import Axis, Indptr, Ragged
-from metaplan.lang.values import Integer, Value, binary, lift, name_of, one_branch, pair
+from metaplan.lang.axes import Axis, Indptr, Pieces, Ragged
+from metaplan.lang.values import (
+    Integer,
+    Value,
+    binary,
+    described,
+    lift,
+    name_of,
+    one_branch,
+    pair,
+)
 
 
 def minimum(a: Integer, b: Integer) -> Value:
@@ -27,27 +37,31 @@ def cdiv(a: Integer, b: int) -> Value:
     return binary(Op.DIV, binary(Op.ADD, a, b - 1), b)
 
 
-def where(cond: Value, then: Integer, other: Integer) -> Value:
+def where(cond: Value | bool, then: Integer, other: Integer) -> Value:
     """``then`` where ``cond`` holds, else ``other``; the side not taken reads nothing."""
-    if cond.dtype is not DType.BOOL:
-        raise catalogue.wrong_kind("a condition", cond.dtype.value, Loc.here())
+    loc = Loc.here()
+    chosen = demands.condition(cond, loc)
     left, right = pair(then, other)
     for side in (left, right):
-        if not one_branch(cond.axis, ir.axis_of(side)):
+        if not one_branch(ir.axis_of(chosen), ir.axis_of(side)):
             raise catalogue.different_branches(
-                name_of(cond.axis), name_of(ir.axis_of(side)), Loc.here()
+                name_of(ir.axis_of(chosen)), name_of(ir.axis_of(side)), loc
             )
-    return Value(ir.Where(cond.expr, left, right))
+    return Value(ir.Where(chosen, left, right, loc=loc))
 
 
-def expect(x: Value, lo: int, hi: int) -> Value:
+def expect(x: Integer, lo: int, hi: int) -> Value:
     """``x``, which the data promises to lie in [lo, hi]: clamped, and counted in a flag, where not."""
-    return Value(ir.Expect(x.expr, lo, hi))
+    loc = Loc.here()
+    given = demands.integers("mp.expect", x, loc)
+    if not demands.is_whole(lo) or not demands.is_whole(hi) or lo > hi:
+        raise catalogue.bad_range("mp.expect", f"[{described(lo)}, {described(hi)}]", loc)
+    return Value(ir.Expect(given.expr, lo, hi, loc=loc))
 
 
 def cumsum(x: Value) -> Value:
     """The running sum of ``x`` along its axis, this point included: no leading 0."""
-    return Value(ir.Bin(Op.ADD, _scan(x), x.expr))
+    return binary(Op.ADD, Value(_scan(x)), x)
 
 
 def indptr(x: Value) -> Indptr:
@@ -55,48 +69,61 @@ def indptr(x: Value) -> Indptr:
     return Indptr(_scan(x))
 
 
-def _scan(x: Value) -> ir.Expr:
-    if x.axis is None:
-        raise catalogue.value_not_on("a running sum", "the whole batch", Loc.here())
-    if x.dtype not in (DType.I32, DType.I64):
-        raise catalogue.wrong_kind("a running sum", x.dtype.value, Loc.here())
-    return ir.Scan(x.expr, x.axis)
+def _scan(x: Integer) -> ir.Expr:
+    expr, loc = lift(x), Loc.here()
+    lives = ir.axis_of(expr)
+    if lives is None:
+        raise catalogue.sum_without_axis(loc)
+    if ir.dtype_of(expr) not in (DType.I32, DType.I64):
+        raise catalogue.wrong_kind("a running sum", ir.dtype_of(expr).value, loc)
+    return ir.Scan(expr, lives, loc=loc)
 
 
-def _reduce(op: Monoid, x: Value, over: Axis, to: Axis | None) -> Value:
-    inside = ir.deeper(x.axis, over.ir)
-    if inside != over.ir or not one_branch(x.axis, over.ir):
-        raise catalogue.value_not_on(over.name, name_of(x.axis), Loc.here())
-    target = to.ir if to is not None else ir.parent(over.ir)
-    if target is not None and (target == over.ir or target not in ir.chain(over.ir)):
-        raise catalogue.not_below(over.name, target.name, Loc.here())
-    return Value(ir.Reduce(op, x.expr, over.ir, target))
+def _reduce(op: Monoid, x: ir.Expr, over: Axis, to: Axis | None) -> Value:
+    loc = Loc.here()
+    along = demands.axis(op.value, over, loc)
+    demands.reaches(along, x, loc)
+    target = demands.axis(op.value, to, loc) if to is not None else ir.parent(along)
+    if target is not None and (target == along or target not in ir.chain(along)):
+        raise catalogue.not_below(along.name, target.name, loc)
+    # A reduction to an ancestor further up goes one level at a time.
+    while target is not None and (above := ir.parent(along)) is not None and above != target:
+        x, along = ir.Reduce(op, x, along, above, loc=loc), above
+    return Value(ir.Reduce(op, x, along, target, loc=loc))
 
 
-def sum(x: Value, over: Axis, *, to: Axis | None = None) -> Value:  # noqa: A001
+def _number(x: Integer) -> ir.Expr:
+    """``x`` in a dtype that a sum of it fits: a bool counts as 0 or 1."""
+    expr = lift(x)
+    narrow = ir.dtype_of(expr) in (DType.BOOL, DType.U8)
+    return ir.Cast(expr, DType.I32) if narrow else expr
+
+
+def sum(x: Integer, over: Axis, *, to: Axis | None = None) -> Value:
     """The sum of ``x`` over the points of ``over`` under each row of its parent (or of ``to``)."""
-    counted = Value(ir.Cast(x.expr, DType.I32)) if x.dtype is DType.BOOL else x
-    return _reduce(Monoid.SUM, counted, over, to)
+    return _reduce(Monoid.SUM, _number(x), over, to)
 
 
-def max(x: Value, over: Axis, *, to: Axis | None = None) -> Value:  # noqa: A001
+def max(x: Integer, over: Axis, *, to: Axis | None = None) -> Value:
     """The largest ``x`` under each row; the smallest number of the dtype where a row is empty."""
-    return _reduce(Monoid.MAX, x, over, to)
+    return _reduce(Monoid.MAX, demands.integers("mp.max", x, Loc.here()).expr, over, to)
 
 
-def min(x: Value, over: Axis, *, to: Axis | None = None) -> Value:  # noqa: A001
+def min(x: Integer, over: Axis, *, to: Axis | None = None) -> Value:
     """The smallest ``x`` under each row; the largest number of the dtype where a row is empty."""
-    return _reduce(Monoid.MIN, x, over, to)
+    return _reduce(Monoid.MIN, demands.integers("mp.min", x, Loc.here()).expr, over, to)
 
 
-def any(x: Value, over: Axis, *, to: Axis | None = None) -> Value:  # noqa: A001
+def any(x: Value, over: Axis, *, to: Axis | None = None) -> Value:
     """Whether ``x`` holds anywhere under each row."""
-    return _reduce(Monoid.MAX, Value(ir.Cast(x.expr, DType.I32)), over, to) > 0
+    held = ir.Cast(demands.condition(x, Loc.here()), DType.I32)
+    return _reduce(Monoid.MAX, held, over, to) > 0
 
 
-def all(x: Value, over: Axis, *, to: Axis | None = None) -> Value:  # noqa: A001
+def all(x: Value, over: Axis, *, to: Axis | None = None) -> Value:
     """Whether ``x`` holds everywhere under each row."""
-    return _reduce(Monoid.MIN, Value(ir.Cast(x.expr, DType.I32)), over, to) > 0
+    held = ir.Cast(demands.condition(x, Loc.here()), DType.I32)
+    return _reduce(Monoid.MIN, held, over, to) > 0
 
 
 # -------------------------------------------------------------- outputs
@@ -129,52 +156,74 @@ LAST = Last()
 UNDEFINED = Anything()
 
 
-def _out(x: Value | Out) -> Out:
-    return x if isinstance(x, Out) else Out((x,), loc=Loc.here())
+def _out(word: str, x: object) -> Out:
+    loc = Loc.here()
+    if isinstance(x, Out):
+        return x if x.loc is not None else replace(x, loc=loc)
+    if isinstance(x, Array):
+        return Out((Value(x.at(loc)),), loc=loc)
+    if isinstance(x, Value):
+        return Out((x,), loc=loc)
+    if isinstance(x, int):
+        return Out((Value(lift(x)),), loc=loc)
+    raise catalogue.not_storable(word, described(x), loc)
 
 
 def tail(x: Value | Out, fill: Integer | Last | Anything, *, until: Integer | None = None) -> Out:
     """``x`` with a tail: ``fill`` in the cells beyond the live points, up to ``until`` points.
 
-    ``fill`` is a number, a value of scalars and sizes, ``mp.LAST`` (the total, for an indptr) or
-    ``mp.UNDEFINED``. Without ``until`` the tail goes to the capacity. Without any tail the cells
-    beyond the live points keep what was there.
+    ``fill`` is a number, a value of scalars and sizes, ``mp.LAST`` (the total, for an indptr or a
+    running sum) or ``mp.UNDEFINED``. Without ``until`` the tail goes to the capacity. Without any
+    tail the cells beyond the live points keep what was there.
     """
-    o = _out(x)
-    last, anything = isinstance(fill, Last), isinstance(fill, Anything)
-    plain = None if isinstance(fill, Last | Anything) else fill
-    return Out(
-        o.columns, o.axis, o.parts, plain, last, anything, until, o.where, o.loc or Loc.here()
-    )
+    o, loc = _out("mp.tail", x), Loc.here()
+    if until is not None:
+        bound = lift(until)
+        if ir.dtype_of(bound) is not DType.I32:
+            raise catalogue.mixed_dtypes("an int32 count", ir.dtype_of(bound).value, loc)
+        until = Value(bound)
+    o = replace(o, fill=None, until=until, last=fill is LAST, undefined=fill is UNDEFINED)
+    if o.last or o.undefined:
+        return o
+    held = (o.columns[0] if o.columns else o.parts[0][1]).dtype
+    made = lift(fill, held)
+    if ir.dtype_of(made) is not held:
+        raise catalogue.mixed_dtypes(held.value, ir.dtype_of(made).value, loc)
+    return replace(o, fill=Value(made))
 
 
 def on(axis: Axis, *columns: Integer) -> Out:
     """Values stored at every point of ``axis``; several make a record, stored side by side."""
-    values = tuple(c if isinstance(c, Value) else Value(lift(c)) for c in columns)
+    loc = Loc.here()
+    holder = demands.axis("on", axis, loc)
+    if not columns:
+        raise catalogue.no_columns(holder.name, loc)
+    values = tuple(Value(lift(c)) for c in columns)
     for v in values:
-        if not one_branch(v.axis, axis.ir) or ir.deeper(v.axis, axis.ir) != axis.ir:
-            raise catalogue.value_not_on(axis.name, name_of(v.axis), Loc.here())
-    return Out(values, axis, loc=Loc.here())
+        demands.reaches(holder, v.expr, loc)
+        if v.dtype is not values[0].dtype:
+            raise catalogue.mixed_dtypes(values[0].dtype.value, v.dtype.value, loc)
+    return Out(values, axis, loc=loc)
 
 
-def join(row: Axis, **parts: Value) -> Out:
+def join(row: Axis, /, **parts: Integer) -> Out:
     """The values of a row made of pieces: one keyword a part; a part left out keeps its cells."""
-    from metaplan.lang.axes import Pieces
-
-    assert isinstance(row, Pieces)
-    pairs = tuple((getattr(row, name), value) for name, value in parts.items())
+    loc = Loc.here()
+    if not isinstance(row, Pieces):
+        raise catalogue.not_pieces(described(row), loc)
+    if not parts:
+        raise catalogue.no_parts("join", loc)
+    pairs = tuple((row.part(name, loc), Value(lift(value))) for name, value in parts.items())
     for part, value in pairs:
-        if not one_branch(value.axis, part.ir):
-            raise catalogue.value_not_on(part.name, name_of(value.axis), Loc.here())
-    return Out((), row, pairs, loc=Loc.here())
+        demands.reaches(part.ir, value.expr, loc)
+        if value.dtype is not pairs[0][1].dtype:
+            raise catalogue.mixed_dtypes(pairs[0][1].dtype.value, value.dtype.value, loc)
+    return Out((), row, pairs, loc=loc)
 
 
 def keep(x: Value | Out, *, where: Value) -> Out:
     """``x`` stored only where ``where`` holds; the other cells keep what was there."""
-    o = _out(x)
-    return Out(
-        o.columns, o.axis, o.parts, o.fill, o.last, o.undefined, o.until, where, o.loc or Loc.here()
-    )
+    return replace(_out("mp.keep", x), where=Value(demands.condition(where, Loc.here())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +240,13 @@ class Change:
 def update(at: Value, value: Integer, *, where: Value | None = None) -> Change:
     """``state[i, j]`` becomes ``value``, in place, at every point where ``where`` holds."""
     loc = Loc.here()
-    place = at.expr
+    place = at.expr if isinstance(at, Value) else None  # pyright: ignore[reportUnnecessaryIsInstance]
     if not isinstance(place, ir.Load):
-        raise catalogue.value_not_on("an update", "an expression; name the element state[i]", loc)
+        raise catalogue.not_element(described(at), loc)
     if not place.source.state:
         raise catalogue.not_state(place.source.name, loc)
     new = lift(value, place.source.dtype)
     if ir.dtype_of(new) is not place.source.dtype:
         raise catalogue.mixed_dtypes(place.source.dtype.value, ir.dtype_of(new).value, loc)
-    guard = where.expr if where is not None else None
+    guard = demands.condition(where, loc) if where is not None else None
     return Change(Array(place.source), place.index, new, guard, loc)

@@ -10,6 +10,9 @@ from metaplan.linear import facts
 from metaplan.passes.rewrite import Rewriter
 from metaplan.ranges import UNKNOWN, Ranges
 
+LIMIT = 1 << 31
+"""Places are int32."""
+
 
 def bind(plan: ir.Plan, sizes: Mapping[str, int]) -> ir.Plan:
     """``plan`` with ``sizes`` and what follows from them; a dimension nobody gave is derived."""
@@ -17,7 +20,8 @@ def bind(plan: ir.Plan, sizes: Mapping[str, int]) -> ir.Plan:
     for name, value in sizes.items():
         if name not in known:
             raise catalogue.unknown_size(plan.name, name, known)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        whole = isinstance(value, int) and not isinstance(value, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not whole or not 1 <= value < LIMIT:
             raise catalogue.bad_size(name, value)
     missing = [n for n in plan.root_names() if n not in sizes]
     if missing:
@@ -27,6 +31,10 @@ def bind(plan: ir.Plan, sizes: Mapping[str, int]) -> ir.Plan:
     _derive(bound, dims)
     bound = Rewriter(axis_rule=lambda a: _given(a, dims)).plan(bound)
     bound = Rewriter(axis_rule=_bounded).plan(bound)
+    for axis in bound.axes:
+        if _capacity(axis) >= LIMIT:
+            hint = "give compile() smaller capacities"
+            raise catalogue.too_many_points(axis.name, _capacity(axis), hint, axis.loc)
     every = {a.name: _capacity(a) for a in bound.axes} | dims
     return replace(bound, sizes=tuple(sorted(every.items())))
 
@@ -81,8 +89,11 @@ def _bounded(axis: ir.Axis) -> ir.Axis:
                 raise catalogue.length_negative(axis.name, span.lo, axis.loc)
             bound = ranges.bound(axis)
             room = ranges.capacity(above) * bound
-            if bound >= 1 << 31 or (capacity is None and room >= 1 << 31):
+            if bound >= LIMIT:
                 raise catalogue.unbounded_row(axis.name, axis.loc)
+            if capacity is None and room >= LIMIT:
+                hint = f"its buffers need not be that long: give {axis.name}=n to compile()"
+                raise catalogue.too_many_points(axis.name, room, hint, axis.loc)
             kept = length
             if most is not None and span.hi > most:
                 kept = ir.Expect(length, 0, most, loc=axis.loc)

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from metaplan import ir
+from metaplan import catalogue, ir
 from metaplan.ir import Op
 from metaplan.passes.rewrite import Rewriter
 
 
 def place(plan: ir.Plan) -> ir.Plan:
-    """``plan`` without Index."""
-    return Rewriter(_rule).plan(plan)
+    """``plan`` without Index; sums that one launch cannot make are refused."""
+    placed = Rewriter(_rule).plan(plan)
+    for e in ir.walk(*ir.exprs(placed)):
+        _one_pass(e)
+    return placed
+
+
+def _one_pass(e: ir.Expr) -> None:
+    """A sum goes over its points once, so no value on the way may be a running sum along them."""
+    match e:
+        case ir.Scan(of, over):
+            to = None
+        case ir.Reduce(_, of, over, to):
+            pass
+        case _:
+            return
+    above = ir.chain(to)
+    for x in ir.walk(of, *(n for a in ir.chain(over) for n in _lengths(a))):
+        if isinstance(x, ir.Scan) and x.over not in above:
+            raise catalogue.sum_of_running_sum(e.loc)
+
+
+def _lengths(axis: ir.Axis) -> tuple[ir.Expr, ...]:
+    return (axis.length,) if isinstance(axis, ir.Ragged | ir.Part) else ()
 
 
 def _rule(e: ir.Expr) -> ir.Expr | None:

@@ -1,0 +1,53 @@
+"""What the ranges cannot prove, or disprove."""
+
+from __future__ import annotations
+
+from metaplan.errors import Loc, PlanError
+
+
+def may_overflow(dtype: str, lo: int, hi: int, loc: Loc) -> PlanError:
+    return PlanError(
+        f"this may not fit {dtype}: it lies in [{lo}, {hi}]",
+        loc=loc,
+        hint="declare the range of the inputs, Annotated[i32, ..., mp.below(n)], or compute in i64(...)",
+    )
+
+
+def out_of_bounds(name: str, dim: int, lo: int, hi: int, size: int, loc: Loc) -> PlanError:
+    return PlanError(
+        f"index {dim} of {name} lies in [{lo}, {hi}], not within 0..{size - 1}",
+        loc=loc,
+        hint="guard it: mp.where(inside, array[index], other), or give the array more room",
+    )
+
+
+def never_in_bounds(name: str, dim: int, lo: int, hi: int, size: int, loc: Loc) -> PlanError:
+    return PlanError(
+        f"index {dim} of {name} lies in [{lo}, {hi}], always outside 0..{size - 1}",
+        loc=loc,
+        hint="check the size given to compile() and the formula; -1 is not the last element here",
+    )
+
+
+def length_negative(axis: str, lo: int, loc: Loc) -> PlanError:
+    return PlanError(
+        f"a length of {axis} may be negative: as low as {lo}",
+        loc=loc,
+        hint="bound it: mp.maximum(length, 0), or mp.expect(length, 0, n) where the data promises it",
+    )
+
+
+def unbounded_row(axis: str, loc: Loc) -> PlanError:
+    return PlanError(
+        f"nothing bounds how long a row of {axis} can be",
+        loc=loc,
+        hint=f"declare it: mp.ragged(parent, length, most=n), or give {axis}=n to compile()",
+    )
+
+
+def too_many_points(axis: str, points: int, hint: str, loc: Loc) -> PlanError:
+    return PlanError(
+        f"{axis} can have {points} points; places are int32, so at most {(1 << 31) - 1}",
+        loc=loc,
+        hint=hint,
+    )

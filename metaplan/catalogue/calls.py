@@ -1,0 +1,120 @@
+"""What compile() and a step cannot take; nothing has been launched when one of these is raised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from metaplan.catalogue.words import listed
+from metaplan.errors import CallError
+
+
+def missing_sizes(plan: str, names: Iterable[str]) -> CallError:
+    wanted = list(names)
+    return CallError(
+        f"{plan} needs a capacity for {listed(wanted)}",
+        hint=f"compile({', '.join(f'{n}=...' for n in wanted)})",
+    )
+
+
+def unknown_size(plan: str, name: str, known: Iterable[str]) -> CallError:
+    return CallError(
+        f"{plan} has no axis or dimension called {name}", hint=f"it has: {listed(known)}"
+    )
+
+
+def bad_size(name: str, value: object) -> CallError:
+    return CallError(f"the capacity of {name} is {value!r}", hint="give a whole number from 1 to 2147483647")
+
+
+def unknown_target(name: str, known: Iterable[str]) -> CallError:
+    return CallError(f"unknown target {name}", hint=f"one of: {listed(known)}")
+
+
+def no_device(device: str) -> CallError:
+    return CallError(
+        f"device {device} is not available in this process",
+        hint='compile(device="cpu") runs the same plan in NumPy',
+    )
+
+
+def unknown_argument(plan: str, name: str, known: Iterable[str]) -> CallError:
+    return CallError(f"{plan} has no input {name}", hint=f"its inputs: {listed(known)}")
+
+
+def missing_arguments(plan: str, names: Iterable[str]) -> CallError:
+    return CallError(
+        f"{plan} was called without {listed(names)}",
+        hint="pass every input by name, and the live number of each root axis",
+    )
+
+
+def wrong_type(name: str, shape: str, got: str) -> CallError:
+    return CallError(
+        f"{name} is {got}",
+        hint=f"pass {shape}: a torch tensor on the step's device, or an array for a host input",
+    )
+
+
+def wrong_dtype(name: str, want: str, got: str) -> CallError:
+    return CallError(
+        f"{name} is {got}, the plan declares {want}", hint=f"convert it: {name}.to(torch.{want})"
+    )
+
+
+def wrong_shape(name: str, want: str, got: tuple[int, ...]) -> CallError:
+    return CallError(
+        f"{name} has shape {list(got)}, the plan needs {want}", hint="pass a view of that shape"
+    )
+
+
+def wrong_device(name: str, want: str, got: str) -> CallError:
+    return CallError(
+        f"{name} is on {got}, the step runs on {want}",
+        hint="move it once, outside the loop; or declare it mp.HOST to have it staged",
+    )
+
+
+def not_contiguous(name: str, stride: tuple[int, ...]) -> CallError:
+    return CallError(
+        f"{name} has strides {list(stride)}; its last dimension must be contiguous",
+        hint=f"pass {name}.contiguous(), made once, outside the loop",
+    )
+
+
+def size_above_capacity(axis: str, live: int, capacity: int) -> CallError:
+    return CallError(
+        f"{axis}={live} is above the capacity {capacity}",
+        hint=f"compile({axis}={live}) or more; capacities are fixed there",
+    )
+
+
+def bad_live_size(axis: str, got: str) -> CallError:
+    return CallError(
+        f"the live number of {axis} is {got}",
+        hint=f"pass {axis}=n, a whole number from 0, or an int32[1] tensor on the device",
+    )
+
+
+def value_out_of_range(name: str, value: int, lo: int, hi: int) -> CallError:
+    return CallError(
+        f"{name} holds {value}, outside its declared range [{lo}, {hi}]",
+        hint="the plan's bounds were proved from that range: pass values inside it, or declare a wider one",
+    )
+
+
+def rebound_after_emit(names: Iterable[str]) -> CallError:
+    return CallError(
+        f"{listed(names)} moved after this step was recorded into a graph, which would go on reading the old tensor",
+        hint="keep the tensor that was recorded and write into it, or compile a second step",
+    )
+
+
+def emit_before_bind(plan: str) -> CallError:
+    return CallError(
+        f"{plan} was emitted before its inputs were bound",
+        hint="step.bind(name=tensor, ...) first; the graph records those addresses",
+    )
+
+
+def released(plan: str) -> CallError:
+    return CallError(f"this step of {plan} was closed", hint="compile it again")
