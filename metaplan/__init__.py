@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from metaplan.errors import CallError, MetaplanError, PlanError, SyncError
 from metaplan.lang.arrays import HOST, STATE, array, below, between
 from metaplan.lang.axes import axis, compact, dense, pieces, ragged
@@ -32,6 +34,9 @@ from metaplan.lang.words import (
     where,
 )
 
+if TYPE_CHECKING:
+    from metaplan.runtime.audit import assert_sync_free, audit
+
 __all__ = [
     "HOST",
     "LAST",
@@ -48,6 +53,8 @@ __all__ = [
     "all",
     "any",
     "array",
+    "assert_sync_free",
+    "audit",
     "axis",
     "below",
     "between",
@@ -76,5 +83,17 @@ __all__ = [
     "update",
     "where",
 ]
+
+_LATE = ("assert_sync_free", "audit")
+
+
+def __getattr__(name: str) -> object:
+    """The sync audit, when it is first asked for: a plan can be declared without the runtime."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from metaplan.runtime import audit as late
+
+    return getattr(late, name)
+
 
 __version__ = "0.1.0"

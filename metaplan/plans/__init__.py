@@ -17,7 +17,8 @@ class Shipped:
 
 
 def shipped() -> dict[str, Shipped]:
-    """Every shipped plan by name, at 1024 requests x 8 query tokens."""
+    """Every shipped plan by name: at 1024 requests x 8 query tokens, the README's at 256 x 4."""
+    from metaplan.plans.decode_slots import decode_slots
     from metaplan.plans.engine_step import Group, engine_step, post_update
     from metaplan.plans.paged_decode import paged_decode
     from metaplan.plans.v4_decode import Model, v4_decode
@@ -28,6 +29,7 @@ def shipped() -> dict[str, Shipped]:
     layers = (0, 4, 128, 4, 128, 4)
     rows = rows_of(layers, window=128, drafts=drafts, num_blocks=1 << 16, num_slots=1 << 12)
     plans = (
+        Shipped("decode_slots", decode_slots, {"req": 256}),
         Shipped(
             "paged_decode", paged_decode(table_rows=1024), {"req": 1024, "tok": 8192, "row": 1024}
         ),

@@ -20,7 +20,7 @@ from metaplan.target import TARGETS, target
 
 pytestmark = pytest.mark.compile
 
-PLANS = ("engine_step", "paged_decode", "post_update", "v4_decode")
+PLANS = ("decode_slots", "engine_step", "paged_decode", "post_update", "v4_decode")
 POINTER = {"int32": "*i32", "int64": "*i64", "uint8": "*u8", "bool": "*i1"}
 
 
