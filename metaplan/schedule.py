@@ -24,11 +24,11 @@ class Limits:
     """points that a program sums by itself; beyond, a first launch sums blocks of rows"""
     block_rows: int = 512
     """rows of such a block"""
-    scan_tile: int = 2048
+    scan_tile: int = 1024
     """points of one step of a sum"""
-    lanes: int = 1024
+    lanes: int = 512
     """the widest tile of a row"""
-    wide_lanes: int = 128
+    wide_lanes: int = 64
     """the same where a program has several rows"""
     waves: int = 4
     """programs that a processor holds at once, about: with more of them a program loops"""
@@ -38,6 +38,8 @@ class Limits:
     """points of such a vector"""
     wide_rows: int = 16
     """most rows that a program takes beside lanes"""
+    spread: int = 2
+    """programs for each processor, from where on they take more rows instead"""
     num_warps: int = 4
 
 
@@ -272,11 +274,11 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
     bound = ranges.bound(w.lanes)
     rows = 1
     if not _scans_lanes(w):
-        rows = max(1, min(power(points // (4 * target.processors)), limits.wide_rows))
+        rows = max(1, min(power(points // (limits.spread * target.processors)), limits.wide_rows))
     tile = min(power(bound), limits.lanes if rows == 1 else limits.wide_lanes)
     blocks = -(-points // rows)
     splits = 1
-    if bound > tile and not _scans_lanes(w):
+    if bound > tile and not sums(e for write in w.writes for e in write.roots()):
         splits = max(1, min(-(-bound // tile), 4, room // max(min(blocks, room), 1)))
     programs = min(blocks, max(room // splits, 1)) * splits
     return replace(w, rows_per_program=rows, tile=tile, splits=splits, programs=programs)
