@@ -48,7 +48,7 @@ test-null: $(DEV)
 	@$(PYTEST) tests/null tests/oracle
 
 test-readme: $(DEV)
-	@echo "tests/readme: every example in README.md and docs/guide.md"
+	@echo "tests/readme: every example in README.md and docs/"
 	@$(PYTEST) tests/readme
 
 test-interp: $(DEV)

@@ -1,8 +1,9 @@
-"""What README.md and docs/guide.md show runs as it stands, and prints what they say it prints."""
+"""What README.md and docs/*.md show runs as it stands, and prints what they say it prints."""
 
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ from pathlib import Path
 import pytest
 from blocks import Block, blocks, commands, printed, stands_in
 
+from metaplan.plans import shipped
+
 ROOT = Path(__file__).parents[2]
-ALL = [b for name in ("README.md", "docs/guide.md") for b in blocks(ROOT / name)]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+ALL = [b for page in PAGES for b in blocks(page)]
 PROGRAMS = [b for b in ALL if b.info == "python"]
 EXCERPTS = [b for b in ALL if b.info.startswith("python ")]
 CONSOLES = [b for b in ALL if b.info == "console checked"]
@@ -51,6 +55,13 @@ def test_readme_shows_a_program_and_the_kernel_that_it_becomes() -> None:
     infos = [b.info for b in blocks(ROOT / "README.md")]
     assert infos[0] == "python"
     assert any(info.startswith("python kernels/") for info in infos)
+
+
+def test_readme_shows_the_plan_that_is_shipped(tmp_path: Path) -> None:
+    program = tmp_path / "example.py"
+    program.write_text(PROGRAMS[0].text)
+    shown = runpy.run_path(str(program))["decode_slots"]
+    assert shown.text() == shipped()["decode_slots"].plan.text()
 
 
 def test_every_console_block_is_checked_or_says_that_it_is_not() -> None:
