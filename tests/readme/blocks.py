@@ -1,6 +1,7 @@
 """The fenced blocks of a Markdown file, and what must hold of each.
 
-```python                      a program of its own: runs in a fresh process
+```python                      a program of its own: runs in a fresh process as example.py
+```text printed                what the program right above prints, all of it
 ```python kernels/NAME.py      an excerpt: these lines stand in that file, in this order
 ```console checked             after each "$ " a command; then what it prints ("..." for any lines)
 """

@@ -6,6 +6,7 @@ import os
 import runpy
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from metaplan.plans import shipped
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 ALL = [b for page in PAGES for b in blocks(page)]
+PRINTED = {a.name: b for a, b in pairwise(ALL) if b.info == "text printed" and a.file == b.file}
 PROGRAMS = [b for b in ALL if b.info == "python"]
 EXCERPTS = [b for b in ALL if b.info.startswith("python ")]
 CONSOLES = [b for b in ALL if b.info == "console checked"]
@@ -31,7 +33,14 @@ def named(found: list[Block]) -> pytest.MarkDecorator:
 def test_python_block_runs_in_a_fresh_process(block: Block, tmp_path: Path) -> None:
     program = tmp_path / "example.py"
     program.write_text(block.text)
-    run(f"{sys.executable} {program}", block)
+    output = run(f"{sys.executable} {program}", block)
+    if block.name in PRINTED:
+        assert output == PRINTED[block.name].text
+
+
+def test_printed_text_stands_under_a_program() -> None:
+    assert PRINTED.keys() <= {b.name for b in PROGRAMS}
+    assert len(PRINTED) == sum(b.info == "text printed" for b in ALL)
 
 
 @named(EXCERPTS)
