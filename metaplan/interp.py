@@ -29,10 +29,10 @@ def buffer_shape(plan: ir.Plan, o: ir.Output) -> tuple[int, ...]:
     """The shape of an output's buffer at the plan's capacities."""
     if o.axis is None:
         return (1,)
-    above = o.axis.parent if isinstance(o.axis, ir.Dense) else None
     rows = plan.size(o.axis.name)
     shape: tuple[int, ...] = (rows + o.fences,)
-    if above is not None and isinstance(o.axis, ir.Dense) and isinstance(o.axis.width, int):
+    if isinstance(o.axis, ir.Dense) and o.axis.parent is not None and not o.fences:
+        assert isinstance(o.axis.width, int)
         shape = (rows // o.axis.width, o.axis.width)
     return (*shape, len(o.columns)) if len(o.columns) > 1 else shape
 

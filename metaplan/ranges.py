@@ -118,11 +118,11 @@ class Ranges:
             case ir.Const(value):
                 return Interval(value, value)
             case ir.Size(axis):
-                return Interval(0, self.capacity(axis))
+                return Interval(0, self.points(axis))
             case ir.Offset(axis):
                 return Interval(0, max(self.bound(axis) - 1, 0))
             case ir.Index(axis):
-                return Interval(0, max(self.capacity(axis) - 1, 0))
+                return Interval(0, max(self.points(axis) - 1, 0))
             case ir.Cell():
                 return Interval(0, DType.I32.hi)
             case ir.Load(source, _, guard, other):
@@ -147,9 +147,9 @@ class Ranges:
                 return span if span.inside(dtype.lo, dtype.hi) else Interval(dtype.lo, dtype.hi)
             case ir.Expect(of, lo, hi):
                 span = self.of(of, given)
-                return span if span.inside(lo, hi) else Interval(lo, hi)
+                return Interval(min(max(span.lo, lo), hi), min(max(span.hi, lo), hi))
             case ir.Scan(of, over):
-                return self._total(of, self.capacity(over))
+                return self._total(of, self.points(over))
             case ir.Reduce(op, of, over, to):
                 return self._reduce(op, of, over, to)
 
@@ -167,11 +167,11 @@ class Ranges:
     def rows_below(self, over: ir.Axis, to: ir.Axis | None) -> int:
         """How many points of ``over`` one row of ``to`` can have."""
         if to is None:
-            return self.capacity(over)
+            return self.points(over)
         points = 1
         for axis in ir.chain(over)[len(ir.chain(to)) :]:
             points *= self.bound(axis)
-        return min(points, self.capacity(over))
+        return min(points, self.points(over))
 
     def _bin(self, op: Op, lhs: ir.Expr, rhs: ir.Expr, given: Facts) -> Interval:
         a, b = self.of(lhs, given), self.of(rhs, given)
@@ -216,15 +216,26 @@ class Ranges:
                 return UNKNOWN.hi if capacity is None else capacity
             case ir.Dense(_, _, width):
                 return width if isinstance(width, int) else UNKNOWN.hi
-            case ir.Ragged(_, _, length, most, capacity):
-                known = [self.of(length).hi, *(x for x in (most, capacity) if x is not None)]
+            case ir.Ragged(_, _, length, most):
+                known = [self.of(length).hi, *([] if most is None else [most])]
                 return max(min(known), 0)
             case ir.Part(_, whole, _, length, most):
                 known = [self.of(length).hi, *([] if most is None else [most])]
                 return max(min(*known, self.bound(whole)), 0)
 
+    def points(self, axis: ir.Axis) -> int:
+        """How many points the axis can have in all, those beyond its capacity too."""
+        match axis:
+            case ir.Root() | ir.Dense(_, None):
+                return self.bound(axis)
+            case ir.Part(_, whole):
+                return self.points(whole)
+            case ir.Dense(_, above) | ir.Ragged(_, above):
+                assert above is not None
+                return min(self.points(above) * self.bound(axis), UNKNOWN.hi)
+
     def capacity(self, axis: ir.Axis) -> int:
-        """How many points the axis can have in all."""
+        """How many points of the axis its buffers hold."""
         match axis:
             case ir.Root():
                 return self.bound(axis)

@@ -41,13 +41,22 @@ def unbounded_row(axis: str, loc: Loc) -> PlanError:
     return PlanError(
         f"nothing bounds how long a row of {axis} can be",
         loc=loc,
-        hint=f"declare it: mp.ragged(parent, length, most=n), or give {axis}=n to compile()",
+        hint="declare it: mp.ragged(parent, length, most=n), or the range of what it is made of",
     )
 
 
-def too_many_points(axis: str, points: int, hint: str, loc: Loc) -> PlanError:
+def row_above_capacity(axis: str, most: int, capacity: int, loc: Loc) -> PlanError:
+    return PlanError(
+        f"a row of {axis} can have {most} points, and all rows together only {capacity}",
+        loc=loc,
+        hint=f"bound a row, mp.ragged(parent, length, most={capacity}), or give compile()"
+        f" {axis}={most} or more",
+    )
+
+
+def too_many_points(axis: str, points: int, loc: Loc) -> PlanError:
     return PlanError(
         f"{axis} can have {points} points; places are int32, so at most {(1 << 31) - 1}",
         loc=loc,
-        hint=hint,
+        hint="bound what a row can have, most=n, or give compile() smaller capacities",
     )

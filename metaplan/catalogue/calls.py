@@ -23,7 +23,9 @@ def unknown_size(plan: str, name: str, known: Iterable[str]) -> CallError:
 
 
 def bad_size(name: str, value: object) -> CallError:
-    return CallError(f"the capacity of {name} is {value!r}", hint="give a whole number from 1 to 2147483647")
+    return CallError(
+        f"the capacity of {name} is {value!r}", hint="give a whole number from 1 to 2147483647"
+    )
 
 
 def unknown_target(name: str, known: Iterable[str]) -> CallError:

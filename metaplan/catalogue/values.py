@@ -101,6 +101,14 @@ def sum_of_running_sum(loc: Loc) -> PlanError:
     )
 
 
+def reduction_of_reductions(over: str, below: str, loc: Loc) -> PlanError:
+    return PlanError(
+        f"this reduces values of {over} that are themselves reductions over {below}, row by row",
+        loc=loc,
+        hint="make two plans of it: the first stores the inner reduction, the second reads it as input",
+    )
+
+
 def different_branches(a: str, b: str, loc: Loc) -> PlanError:
     return PlanError(
         f"values of {a} and {b} cannot meet: neither axis is above the other",

@@ -53,7 +53,10 @@ class Child(Axis):
 
     @property
     def row(self) -> Value:
-        """int32: the index of the parent's point that this point belongs to."""
+        """int32 on the parent: the index of the parent's point that this point belongs to.
+
+        It lifts to this axis where it meets a value there; alone it is stored by ``mp.on(tok, tok.row)``.
+        """
         above = ir.parent(self.ir)
         assert above is not None
         return Value(ir.Index(above))
@@ -158,7 +161,10 @@ def ragged(
     label = _name("ragged", name, loc)
     if most is not None:
         demands.size(f"most of {label}", most, loc)
-    own = ir.Ragged(label, above, _length(label, above, length, loc), most, loc=loc)
+    expr = _length(label, above, length, loc)
+    if most is not None:
+        expr = ir.Expect(expr, DType.I32.lo, most, loc=expr.loc)
+    own = ir.Ragged(label, above, expr, most, loc=loc)
     return Ragged(tracing("ragged").declare(own))
 
 

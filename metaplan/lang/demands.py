@@ -12,34 +12,13 @@ from metaplan.lang.values import Value, described, lift, name_of, one_branch
 
 # What a compiled step is itself, beside its outputs, and what compile() takes beside capacities.
 STEP = frozenset(
-    [
-        "arrays",
-        "bind",
-        "built",
-        "call",
-        "close",
-        "closed",
-        "counts",
-        "device",
-        "emit",
-        "explain",
-        "explain_json",
-        "flags",
-        "launch",
-        "launches",
-        "outputs",
-        "plan",
-        "record",
-        "ring",
-        "sequence",
-        "slots",
-        "source",
-        "stage",
-        "stream",
-        "target",
-        "values",
-    ]
-)
+    (
+        "arrays", "bind", "buffers", "built", "close", "closed", "counts",
+        "device", "emit", "explain", "explain_json", "flags", "hosted", "kernels",
+        "launch", "launches", "outputs", "params", "plain", "recorded", "ring",
+        "slots", "source", "stage", "staging", "tensors", "values", "words",
+    )
+)  # fmt: skip
 COMPILE = frozenset({"device", "target", "lag"})
 KERNEL = frozenset({"tl", "triton"})
 

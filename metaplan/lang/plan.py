@@ -213,9 +213,13 @@ def _tail(
             raise catalogue.last_needs_scan(name, loc)
         if fences and o.fill is not None:
             raise catalogue.fence_tail(name, loc)
-        # The cell behind the last row is the total, whatever lies behind it.
-        only = ir.Size(total.over, loc=loc) if o.undefined else until
-        return ir.Fill(total, only, loc=loc)
+        # The cell behind the last row is the total, whatever is said of those behind it.
+        live = ir.Size(total.over, loc=loc)
+        if o.undefined:
+            until = live
+        elif until is not None:
+            until = ir.Bin(ir.Op.MAX, until, live, loc=loc)
+        return ir.Fill(total, until, loc=loc)
     if o.undefined:
         return ir.Undefined(loc=loc)
     if o.fill is None:

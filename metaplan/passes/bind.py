@@ -32,9 +32,13 @@ def bind(plan: ir.Plan, sizes: Mapping[str, int]) -> ir.Plan:
     bound = Rewriter(axis_rule=lambda a: _given(a, dims)).plan(bound)
     bound = Rewriter(axis_rule=_bounded).plan(bound)
     for axis in bound.axes:
-        if _capacity(axis) >= LIMIT:
-            hint = "give compile() smaller capacities"
-            raise catalogue.too_many_points(axis.name, _capacity(axis), hint, axis.loc)
+        points = Ranges().points(axis)
+        if points >= LIMIT:
+            raise catalogue.too_many_points(axis.name, points, axis.loc)
+    for o in bound.outputs:
+        cells = len(o.columns) * (_capacity(o.axis) if o.axis is not None else 1) + o.fences
+        if cells >= LIMIT:
+            raise catalogue.too_many_points(f"the buffer {o.name}", cells, o.loc)
     every = {a.name: _capacity(a) for a in bound.axes} | dims
     return replace(bound, sizes=tuple(sorted(every.items())))
 
@@ -83,24 +87,20 @@ def _bounded(axis: ir.Axis) -> ir.Axis:
     """A ragged axis whose rows are bounded, and whose length keeps to that bound."""
     ranges = Ranges()
     match axis:
-        case ir.Ragged(_, above, length, most, capacity):
+        case ir.Ragged(_, above, length, _, capacity):
             span = ranges.of(length)
             if span.lo < 0:
                 raise catalogue.length_negative(axis.name, span.lo, axis.loc)
             bound = ranges.bound(axis)
-            room = ranges.capacity(above) * bound
-            if bound >= LIMIT:
+            if bound >= LIMIT - 1:
                 raise catalogue.unbounded_row(axis.name, axis.loc)
-            if capacity is None and room >= LIMIT:
-                hint = f"its buffers need not be that long: give {axis.name}=n to compile()"
-                raise catalogue.too_many_points(axis.name, room, hint, axis.loc)
-            kept = length
-            if most is not None and span.hi > most:
-                kept = ir.Expect(length, 0, most, loc=axis.loc)
-            return replace(
-                axis, length=kept, most=bound, capacity=capacity if capacity is not None else room
-            )
+            if capacity is not None and bound > capacity:
+                raise catalogue.row_above_capacity(axis.name, bound, capacity, axis.loc)
+            room = min(ranges.capacity(above) * bound, LIMIT)
+            return replace(axis, most=bound, capacity=room if capacity is None else capacity)
         case ir.Part(_, _, _, length):
+            if ranges.of(length).lo < 0:
+                raise catalogue.length_negative(axis.name, ranges.of(length).lo, axis.loc)
             return replace(axis, most=min(ranges.of(length).hi, UNKNOWN.hi))
         case _:
             return axis

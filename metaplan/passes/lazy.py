@@ -76,6 +76,11 @@ class _Lazy(Rewriter):
                 if self._coarser(e, cond):
                     return self.expr(e)
                 return replace(e, index=tuple(self.under(i, cond) for i in index), guard=cond)
+            case ir.Expect(of, lo, hi) if not self._ranges.of(of).inside(lo, hi):
+                # Nothing is promised on the side that is not taken.
+                kept = ir.Const(min(max(lo, 0), hi), ir.dtype_of(of), loc=e.loc.unnamed())
+                inner = self.under(of, cond)
+                return replace(e, of=ir.Where(cond, inner, kept, loc=e.loc.unnamed()))
             case _:
                 return ir.rebuild(e, tuple(self.under(c, cond) for c in ir.children(e)))
 

@@ -16,7 +16,7 @@ def place(plan: ir.Plan) -> ir.Plan:
 
 
 def _one_pass(e: ir.Expr) -> None:
-    """A sum goes over its points once, so no value on the way may be a running sum along them."""
+    """A sum goes over its points once: no value on the way may need the points before, or below."""
     match e:
         case ir.Scan(of, over):
             to = None
@@ -26,8 +26,14 @@ def _one_pass(e: ir.Expr) -> None:
             return
     above = ir.chain(to)
     for x in ir.walk(of, *(n for a in ir.chain(over) for n in _lengths(a))):
-        if isinstance(x, ir.Scan) and x.over not in above:
-            raise catalogue.sum_of_running_sum(e.loc)
+        match x:
+            case ir.Scan(_, along) if along not in above:
+                raise catalogue.sum_of_running_sum(e.loc)
+            case ir.Reduce(_, _, below, own) if to is not None and own not in above:
+                if not (isinstance(below, ir.Ragged) and below.most == 1):
+                    raise catalogue.reduction_of_reductions(over.name, below.name, e.loc)
+            case _:
+                pass
 
 
 def _lengths(axis: ir.Axis) -> tuple[ir.Expr, ...]:
@@ -38,6 +44,9 @@ def _rule(e: ir.Expr) -> ir.Expr | None:
     match e:
         case ir.Index(axis):
             return index(axis)
+        # a part has as many points as its lengths say
+        case ir.Size(ir.Part(_, whole, _, length)):
+            return ir.Reduce(ir.Monoid.SUM, length, whole.parent, None, loc=e.loc)
         # as many points as lie before
         case ir.Scan(ir.Const(1), over):
             return index(over)

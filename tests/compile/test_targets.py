@@ -59,7 +59,8 @@ def compiled(job: tuple[str, str]) -> tuple[Facts, ...]:
     path = Path(mkdtemp(prefix="metaplan_")) / f"{plan}.py"
     path.write_text(made.source)
     spec = spec_from_file_location(plan, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return tuple(

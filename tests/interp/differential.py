@@ -25,6 +25,7 @@ from metaplan.program import Role
 from metaplan.schedule import Schedule
 from metaplan.target import DEFAULT
 from tests.interpreter_masks import boolean_masks
+from tests.running import garbage, garbage_buffers
 
 GUARD = 64
 Arrays = dict[str, np.ndarray]
@@ -37,27 +38,11 @@ def load(source: str, name: str) -> ModuleType:
     path = folder / f"{name}.py"
     path.write_text(source)
     spec = importlib.util.spec_from_file_location(f"{name}_{folder.name}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def garbage(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
-    """An array of anything; every cell of another seed's differs with high probability."""
-    rng = np.random.default_rng(seed)
-    size = np.dtype(dtype).itemsize
-    if dtype == "bool":
-        return rng.integers(0, 2, shape).astype(bool)
-    return rng.integers(0, 256, (*shape, size), np.uint8).view(dtype)[..., 0]
-
-
-def before(plan: ir.Plan, seed: int = 0) -> Arrays:
-    """Buffers at capacity, as a step may find them: full of garbage."""
-    return {
-        o.name: garbage(interp.buffer_shape(plan, o), o.dtype.value, seed + at)
-        for at, o in enumerate(plan.outputs)
-    }
 
 
 @dataclass(slots=True)
@@ -142,7 +127,7 @@ class Compiled:
 
     def defined(self, inputs: Mapping[str, Any], live: Mapping[str, int], seed: int) -> Arrays:
         """Which cells of each buffer the plan says anything of: all but those of undefined tails."""
-        once = before(self.plan, seed)
+        once = garbage_buffers(self.plan, seed)
         twice = {n: ~b for n, b in once.items()}
         states = {n: np.array(v) for n, v in inputs.items()}
         self.meaning(states, live, once)
@@ -171,7 +156,7 @@ def first_difference(want: np.ndarray, got: np.ndarray, said: np.ndarray) -> str
 def compare(compiled: Compiled, inputs: Mapping[str, Any], seed: int = 0) -> Arrays:
     """Asserts that the kernel does to every buffer and state what the plan means; returns them."""
     given, live = split(compiled, inputs)
-    want, got = before(compiled.plan, seed), before(compiled.plan, seed)
+    want, got = garbage_buffers(compiled.plan, seed), garbage_buffers(compiled.plan, seed)
     mine, theirs = ({n: v.copy() for n, v in given.items()} for _ in range(2))
     broken = compiled.meaning(mine, live, want)
     flags = compiled.kernel(theirs, live, got)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 from cases import LARGE, SMALL, Batch, Case, Oracle
-from differential import Compiled, before, compare, split
+from differential import Compiled, compare, split
+from schedules import CHANGES
 
-from metaplan import ir
-from metaplan.ranges import Ranges
-from metaplan.schedule import Schedule, Work, power
 from tests.oracles import Expected
 from tests.oracles import compare as differences
+from tests.running import garbage_buffers
 
 pytestmark = pytest.mark.interp
 
@@ -30,7 +27,7 @@ def compiled(name: str) -> Compiled:
 def against(oracle: Oracle, compiled: Compiled, batch: Batch, filled: dict, seed: int) -> None:
     """Asserts that ``filled`` is what the oracle says of the outputs and states that it knows."""
     given, _ = split(compiled, batch)
-    start = before(compiled.plan, seed) | {n: given[n] for n in compiled.states}
+    start = garbage_buffers(compiled.plan, seed) | {n: given[n] for n in compiled.states}
     said = oracle(batch, start)
     names = said.values.keys() & filled.keys()
     assert names, "the oracle and the plan have no output in common"
@@ -64,7 +61,7 @@ def test_the_loop_oracle_agrees_with_the_meaning(case: Case) -> None:
     for seed, live in ((7, case.req), (8, case.req // 2), (9, 1)):
         batch = case.batch(seed, live)
         given, sizes = split(one, batch)
-        filled = before(one.plan, seed)
+        filled = garbage_buffers(one.plan, seed)
         one.meaning(given, sizes, filled)
         changed = {n: given[n] for n in one.states}
         against(case.loop, one, batch, filled | changed, seed)
@@ -77,79 +74,6 @@ def test_large_capacities_with_few_live_requests(case: Case) -> None:
         check(case, compiled(case.name), live, live)
 
 
-# ------------------------------------------------------- other legal schedules
-
-
-def each(change: Callable[[Work, Ranges], Work]) -> Callable[[Schedule], Schedule]:
-    def changed(schedule: Schedule) -> Schedule:
-        ranges = Ranges()
-        return replace(schedule, works=tuple(change(w, ranges) for w in schedule.works))
-
-    return changed
-
-
-def _blocks(work: Work, ranges: Ranges) -> int:
-    points = 1
-    for width in work.widths(ranges):
-        points *= width
-    return -(-points // work.rows_per_program)
-
-
-def rows(count: int) -> Callable[[Work, Ranges], Work]:
-    """``count`` rows a program, and a program for every block of rows."""
-
-    def change(w: Work, ranges: Ranges) -> Work:
-        if not w.rows or w.in_order:
-            return w
-        made = replace(w, rows_per_program=count, splits=1)
-        return replace(made, programs=_blocks(made, ranges))
-
-    return change
-
-
-def few(w: Work, ranges: Ranges) -> Work:
-    """Three programs for all rows: each loops."""
-    if not w.rows or w.programs < 4:
-        return w
-    return replace(w, splits=1, programs=3)
-
-
-def narrow(w: Work, ranges: Ranges) -> Work:
-    """Half as many lanes as a row needs, so that a program loops along it; two share a row."""
-    if not w.rows or w.lanes is None or w.in_order or _scans_lanes(w):
-        return w
-    bound = ranges.bound(w.lanes)
-    tile = max(power(bound) // 2, 1)
-    made = replace(w, tile=tile, rows_per_program=1, splits=2 if bound > tile else 1)
-    return replace(made, programs=_blocks(made, ranges) * made.splits)
-
-
-def _scans_lanes(w: Work) -> bool:
-    """A running sum along the lanes, which needs them in one tile."""
-    made = [e for write in w.writes for e in ir.walk(*write.roots())]
-    return any(isinstance(e, ir.Scan) and ir.axis_of(e.of) == w.lanes for e in made)
-
-
-def scans(tile: int) -> Callable[[Schedule], Schedule]:
-    return lambda schedule: replace(schedule, scan_tile=tile)
-
-
-def tails(schedule: Schedule) -> Schedule:
-    """One program of two lanes fills all tails."""
-    made = tuple(replace(t, tile=2, programs=1) for t in schedule.tails)
-    return replace(schedule, tails=made)
-
-
-CHANGES = {
-    "one-row": each(rows(1)),
-    "two-rows": each(rows(2)),
-    "eight-rows": each(rows(8)),
-    "few-programs": each(few),
-    "narrow": each(narrow),
-    "short-sums": scans(4),
-    "one-by-one-sums": scans(1),
-    "slow-tails": tails,
-}
 FORCED = ("paged-4-9-6", "engine-4r0-8r6-k2-cp1-6", "post-k3-6",
           "v4-k3-0.4.128.4-ragged-topk-causal-4", "v4-k1-4.128-ragged-rectangle-4")  # fmt: skip
 

@@ -1,0 +1,19 @@
+"""Small plans, one for each primitive of the language, each beside the loops that say what it means."""
+
+from __future__ import annotations
+
+from tests.samples import arithmetic, memory, nesting, selecting, summing, tails
+from tests.samples.core import SAMPLES, Arrays, Loops, Sample
+
+__all__ = [
+    "SAMPLES",
+    "Arrays",
+    "Loops",
+    "Sample",
+    "arithmetic",
+    "memory",
+    "nesting",
+    "selecting",
+    "summing",
+    "tails",
+]
