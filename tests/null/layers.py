@@ -13,6 +13,8 @@ PACKAGE = ROOT / "metaplan"
 LAYERS = (
     ("version", "assets", "errors"),
     ("config", "catalogue", "naming"),
+    ("nodes",),
+    ("terms",),
     ("ir",),
     ("text", "linear", "ranges", "interp", "verify"),
     ("passes",),
