@@ -69,7 +69,8 @@ class Work:
     @property
     def column(self) -> bool:
         """Whether several rows stand as a column beside lanes; else they are one vector."""
-        return self.rows_per_program > 1 and (self.lanes is not None or self.reduces)
+        beside = self.lanes is not None or self.reduces or self.in_order
+        return self.rows_per_program > 1 and beside
 
     def widths(self, ranges: Ranges) -> tuple[int, ...]:
         return tuple(ranges.bound(a) for a in self.rows)
@@ -262,14 +263,20 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
     if not w.rows:
         assert w.lanes is not None
         bound = ranges.bound(w.lanes)
-        tile = min(power(bound), 256)
+        tile = min(power(bound), limits.vector)
         return replace(w, tile=tile, programs=-(-bound // tile))
     points = _points(w, ranges)
     if w.lanes is None and not w.in_order:
         rows = min(32 if w.reduces else limits.vector, power(points))
         return replace(w, rows_per_program=rows, programs=min(-(-points // rows), room))
     if w.in_order:
-        return replace(w, tile=limits.lanes, programs=min(points, room))
+        below = [frame(x.axis)[-1] for x in w.writes if len(frame(x.axis)) > len(w.rows)]
+        long = any(ranges.bound(axis) > limits.short for axis in below)
+        rows = 1 if long else min(power(points // (limits.spread * target.processors)), 16)
+        blocks = -(-points // max(rows, 1))
+        return replace(
+            w, rows_per_program=max(rows, 1), tile=limits.lanes, programs=min(blocks, room)
+        )
     assert w.lanes is not None
     bound = ranges.bound(w.lanes)
     rows = 1
