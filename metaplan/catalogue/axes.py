@@ -9,11 +9,10 @@ from metaplan.errors import Loc, PlanError
 
 
 def unnamed_axis(word: str, loc: Loc) -> PlanError:
-    return PlanError(
-        f"this {word} has no name",
-        loc=loc,
-        hint=f'assign it to a variable, tok = mp.{word}(...), or pass name="tok"',
-    )
+    hint = f'assign it to a variable, tok = mp.{word}(...), or pass name="tok"'
+    if not loc.text():
+        hint = 'pass name="tok": there is no source here to read a variable from'
+    return PlanError(f"the axis that mp.{word} makes here has no name", loc=loc, hint=hint)
 
 
 def not_below(axis: str, to: str, loc: Loc) -> PlanError:

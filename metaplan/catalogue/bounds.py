@@ -9,7 +9,8 @@ def may_overflow(dtype: str, lo: int, hi: int, loc: Loc) -> PlanError:
     return PlanError(
         f"this may not fit {dtype}: it lies in [{lo}, {hi}]",
         loc=loc,
-        hint="declare the range of the inputs, Annotated[i32, ..., mp.below(n)], or compute in i64(...)",
+        hint="declare the range of the inputs, Annotated[i32, ..., mp.below(n)],"
+        " promise it, mp.expect(x, lo, hi), or compute in i64(...)",
     )
 
 

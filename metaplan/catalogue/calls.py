@@ -51,15 +51,16 @@ def missing_arguments(plan: str, names: Iterable[str]) -> CallError:
 
 
 def wrong_type(name: str, shape: str, got: str) -> CallError:
-    return CallError(
-        f"{name} is {got}",
-        hint=f"pass {shape}: a torch tensor on the step's device, or an array for a host input",
-    )
+    what = "a torch tensor on the step's device, or an array if the plan says mp.HOST"
+    if shape.endswith("[1]"):
+        what = "a whole number, or a tensor on the step's device"
+    return CallError(f"{name} is {got}", hint=f"pass {shape}: {what}")
 
 
 def wrong_dtype(name: str, want: str, got: str) -> CallError:
     return CallError(
-        f"{name} is {got}, the plan declares {want}", hint=f"convert it: {name}.to(torch.{want})"
+        f"{name} is {got}, the plan declares {want}",
+        hint=f"make it {want} once, outside the loop",
     )
 
 

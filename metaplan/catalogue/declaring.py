@@ -13,6 +13,14 @@ def bad_annotation(name: str, loc: Loc) -> PlanError:
     )
 
 
+def not_dtype(name: str, got: str, loc: Loc) -> PlanError:
+    return PlanError(
+        f"the dtype of {name} is given as {got}",
+        loc=loc,
+        hint="name one of metaplan's: i32, i64, u8, boolean",
+    )
+
+
 def bad_mark(name: str, got: str, loc: Loc) -> PlanError:
     return PlanError(
         f"the annotation of {name} holds {got}, which says nothing of an input",
@@ -39,7 +47,7 @@ def host_state(name: str, loc: Loc) -> PlanError:
 
 def bad_range(name: str, text: str, loc: Loc) -> PlanError:
     return PlanError(
-        f"the range {text} of {name} holds no integer",
+        f"{text} is no range of integers for {name}",
         loc=loc,
         hint="give one range of whole numbers, the lower end first: mp.between(0, n)",
     )
@@ -65,7 +73,7 @@ def reserved_name(kind: str, got: str, loc: Loc) -> PlanError:
     return PlanError(
         f"{got} cannot name {_A[kind]}: metaplan uses it itself",
         loc=loc,
-        hint=f"call it otherwise, such as {got.strip('_')}_of_plan",
+        hint=f"call it otherwise: my_{got.strip('_')}, for one",
     )
 
 

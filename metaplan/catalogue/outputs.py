@@ -49,6 +49,19 @@ def bad_tail(name: str, lives: str, loc: Loc) -> PlanError:
     )
 
 
+def tail_dtype(held: str, got: str, loc: Loc) -> PlanError:
+    write = {"bool": "True or False", "int32": "a number, or i32(x)"}.get(held, f"{held} values")
+    return PlanError(
+        f"the tail is {got}, what lies before it {held}", loc=loc, hint=f"give the tail as {write}"
+    )
+
+
+def until_dtype(dtype: str, loc: Loc) -> PlanError:
+    return PlanError(
+        f"until= counts points and is int32; this is {dtype}", loc=loc, hint="convert it: i32(x)"
+    )
+
+
 def fence_tail(name: str, loc: Loc) -> PlanError:
     return PlanError(
         f"the tail of {name} repeats its total, as it does for every indptr",

@@ -141,10 +141,19 @@ def wrong_kind(op: str, dtype: str, loc: Loc) -> PlanError:
 
 
 def index_count(name: str, shape: str, dims: Iterable[str], got: int, loc: Loc) -> PlanError:
+    wanted = [d if d.isidentifier() else "ijkl"[at] for at, d in enumerate(dims)]
     return PlanError(
-        f"{name} has shape {shape}; {got} indices given",
+        f"{name} is {shape}: it takes {len(wanted)} indices, not {got}",
         loc=loc,
-        hint=f"index it as {name}[{', '.join(dims)}]",
+        hint=f"index it as {name}[{', '.join(wanted)}]",
+    )
+
+
+def index_kind(dtype: str, loc: Loc) -> PlanError:
+    return PlanError(
+        f"an index is int32 or int64; this is {dtype}",
+        loc=loc,
+        hint="convert it: i32(x); to select points, mp.compact(axis, where=condition)",
     )
 
 
@@ -153,7 +162,7 @@ def unlifted_input(name: str, dim: str, shape: str, loc: Loc) -> PlanError:
     if dim.isidentifier():
         hint += f', or declare the axis first: {dim} = mp.axis("{dim}")'
     return PlanError(
-        f"{name} is {shape}; its own value here is unknown, as {dim} is no axis of this plan",
+        f"{name} is {shape} and has no index here; no axis of this plan goes along its {dim}",
         loc=loc,
         hint=hint,
     )

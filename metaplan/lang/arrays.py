@@ -80,7 +80,7 @@ class Array(Value):
         lives: ir.Axis | None = None
         for e in exprs:
             if ir.dtype_of(e) in (DType.BOOL, DType.U8):
-                raise catalogue.wrong_kind("an index", ir.dtype_of(e).value, Loc.here())
+                raise catalogue.index_kind(ir.dtype_of(e).value, Loc.here())
             if not one_branch(lives, ir.axis_of(e)):
                 raise catalogue.different_branches(
                     name_of(lives), name_of(ir.axis_of(e)), Loc.here()
@@ -95,7 +95,7 @@ def array(name: str, dtype: DType | type[Array], *marks: object, loc: Loc | None
     demands.name("input", name, at, demands.KERNEL)
     kind = getattr(dtype, "KIND", dtype)
     if not isinstance(kind, DType):
-        raise catalogue.bad_annotation(name, at)
+        raise catalogue.not_dtype(name, described(dtype), at)
     dims: list[str | int] = []
     spans: list[Range] = []
     for mark in marks:

@@ -204,8 +204,8 @@ _ORDER = frozenset({Op.MIN, Op.MAX, Op.LT, Op.LE})
 def binary(op: Op, a: Integer, b: Integer) -> Value:
     left, right = pair(a, b)
     dtype = ir.dtype_of(left)
-    if dtype is DType.BOOL and op in _NUMBERS | _ORDER:
-        raise catalogue.wrong_kind(op.value, dtype.value, Loc.here())
-    if dtype is DType.U8 and op in _NUMBERS:
-        raise catalogue.wrong_kind(op.value, dtype.value, Loc.here())
+    no_meaning = {DType.BOOL: _NUMBERS | _ORDER, DType.U8: _NUMBERS}
+    if op in no_meaning.get(dtype, ()):
+        word = f"mp.{op.value}imum" if op in (Op.MIN, Op.MAX) else op.value
+        raise catalogue.wrong_kind(word, dtype.value, Loc.here())
     return Value(ir.Bin(op, left, right))

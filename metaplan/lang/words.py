@@ -180,7 +180,7 @@ def tail(x: Value | Out, fill: Integer | Last | Anything, *, until: Integer | No
     if until is not None:
         bound = lift(until)
         if ir.dtype_of(bound) is not DType.I32:
-            raise catalogue.mixed_dtypes("an int32 count", ir.dtype_of(bound).value, loc)
+            raise catalogue.until_dtype(ir.dtype_of(bound).value, loc)
         until = Value(bound)
     o = replace(o, fill=None, until=until, last=fill is LAST, undefined=fill is UNDEFINED)
     if o.last or o.undefined:
@@ -188,7 +188,7 @@ def tail(x: Value | Out, fill: Integer | Last | Anything, *, until: Integer | No
     held = (o.columns[0] if o.columns else o.parts[0][1]).dtype
     made = lift(fill, held)
     if ir.dtype_of(made) is not held:
-        raise catalogue.mixed_dtypes(held.value, ir.dtype_of(made).value, loc)
+        raise catalogue.tail_dtype(held.value, ir.dtype_of(made).value, loc)
     return replace(o, fill=Value(made))
 
 

@@ -8,9 +8,9 @@ from metaplan import catalogue, ir
 from metaplan.ir import DType, Op
 from metaplan.linear import Linear, facts
 from metaplan.passes.rewrite import Rewriter
-from metaplan.ranges import Facts, Ranges
+from metaplan.ranges import Facts, Interval, Ranges
 
-_WORDS = {DType.I32, DType.I64}
+_I32 = DType.I32
 
 
 def check(plan: ir.Plan) -> ir.Plan:
@@ -23,6 +23,7 @@ def check(plan: ir.Plan) -> ir.Plan:
     proof = _Proof(plan)
     made = Rewriter(proof.rule).plan(plan)
     proof.capacities(made)
+    proof.tails(made)
     updates = tuple(proof.target(u) for u in made.updates)
     return replace(made, updates=updates, checks=(*made.checks, *proof.checks.values()))
 
@@ -137,6 +138,18 @@ class _Proof:
                 room = ir.Const(axis.capacity, loc=axis.loc)
                 bad = ir.Bin(Op.LE, room, index, loc=axis.loc)
                 self._count(axis, bad, f"more points than the capacity of {axis.name}", axis.loc)
+
+    def tails(self, plan: ir.Plan) -> None:
+        """Cells are counted in int32, so how far a tail goes has to fit."""
+        for o in plan.outputs:
+            if not isinstance(o.tail, ir.Fill) or o.tail.until is None:
+                continue
+            each = max(len(o.columns), 1)
+            if isinstance(o.axis, ir.Dense) and isinstance(o.axis.width, int):
+                each *= o.axis.width
+            span = self.ranges.of(o.tail.until)
+            if not Interval(span.lo * each, span.hi * each + o.fences).inside(_I32.lo, _I32.hi):
+                raise catalogue.may_overflow("int32", span.lo * each, span.hi * each, o.tail.loc)
 
     def target(self, u: ir.Update) -> ir.Update:
         """``u`` where the element that it updates exists."""
