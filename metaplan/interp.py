@@ -63,6 +63,7 @@ class _Run:
         self.broken: Counter[str] = Counter()
         self._points: dict[ir.Axis, Points] = {}
         self._scans: dict[ir.Expr, Array] = {}
+        self._counted: set[ir.Node | None] = set()
 
     # -------------------------------------------------------------- axes
 
@@ -135,9 +136,10 @@ class _Run:
             case ir.Cast(of):
                 return self.eval(of, at, taken)
             case ir.Expect(of, lo, hi):
-                value = self.eval(of, at, taken)
-                self._count(e, taken & ((value < lo) | (value > hi)))
-                return np.clip(value, lo, hi)
+                if e not in self._counted:
+                    own = self.eval(of, self.points(ir.axis_of(of)))
+                    self._count(e, e, f"outside [{lo}, {hi}]", (own < lo) | (own > hi))
+                return np.clip(self.eval(of, at, taken), lo, hi)
             case ir.Scan(of, over):
                 return self._scan(of, over)[at.index[over]]
             case ir.Reduce(op, of, over, to):
@@ -163,10 +165,9 @@ class _Run:
         if e.guard is not None:
             taken = taken & self.eval(e.guard, at, taken)
         index = [self.eval(i, at, taken).astype(np.int64) for i in e.index]
-        for dim, i in zip(e.source.dims, index, strict=True):
-            outside = taken & ((i < 0) | (i >= self._extent(e.source, dim)))
-            self._count(e, outside)
-            taken = taken & ~outside
+        inside = self._inside(e.source, index)
+        self._count(e, e, f"index outside {e.source.name}", taken & ~inside)
+        taken = taken & inside
         out = np.full(at.count, e.other, array.dtype)
         if not index:
             out[taken] = array.reshape(-1)[0]
@@ -174,12 +175,18 @@ class _Run:
             out[taken] = array[tuple(i[taken] for i in index)]
         return out
 
-    def _extent(self, source: ir.Input, dim: str | int) -> int:
-        return self.plan.size(dim)
+    def _inside(self, source: ir.Input, index: list[Array]) -> Array:
+        """At which points every index lies in the array."""
+        pairs = zip(source.dims, index, strict=True)
+        tests = [(i >= 0) & (i < self.plan.size(dim)) for dim, i in pairs]
+        return np.logical_and.reduce(tests) if tests else np.asarray(True)
 
-    def _count(self, e: ir.Expr, bad: Array) -> None:
-        if bad.any():
-            self.broken[f"{e.loc}"] += int(bad.sum())
+    def _count(self, at: ir.Node, once: ir.Node | None, message: str, bad: Array) -> None:
+        """Counts the points at which the data broke a promise, each promise once a run."""
+        if once not in self._counted:
+            self._counted.add(once)
+            if bad.any():
+                self.broken[f"{at.loc}: {message}"] += int(bad.sum())
 
     # ----------------------------------------------------------- outputs
 
@@ -197,10 +204,9 @@ class _Run:
         if u.where is not None:
             taken = self.eval(u.where, at)
         index = [self.eval(i, at, taken).astype(np.int64) for i in u.index]
-        for dim, i in zip(u.target.dims, index, strict=True):
-            outside = taken & ((i < 0) | (i >= self._extent(u.target, dim)))
-            self._count(u.value, outside)
-            taken = taken & ~outside
+        inside = self._inside(u.target, index)
+        self._count(u, u, f"index outside {u.target.name}", taken & ~inside)
+        taken = taken & inside
         value = self.eval(u.value, at, taken)[taken]
         where = tuple(i[taken] for i in index) if index else (np.zeros(1, np.int64),)
         return u.target.name, where, value
@@ -214,7 +220,7 @@ class _Run:
             taken = np.ones(at.count, bool) if o.where is None else self.eval(o.where, at)
             place = at.index[axis] if axis is not None else np.zeros(1, np.int64)
             outside = taken & (place >= len(cells) - o.fences)
-            self._count(value, outside)
+            self._count(axis or o, axis, _overfull(axis), outside)
             taken = taken & ~outside
             cells[place[taken], 0 if o.parts else column] = self.eval(value, at, taken)[taken]
         if isinstance(o.tail, ir.Fill):
@@ -235,6 +241,10 @@ class _Run:
         """``until`` counts rows of the parent for a dense axis, points for the others."""
         dense = isinstance(o.axis, ir.Dense) and o.axis.parent is not None
         return o.axis.width if dense and isinstance(o.axis.width, int) else 1  # pyright: ignore
+
+
+def _overfull(axis: ir.Axis | None) -> str:
+    return f"more points than the capacity of {axis.name if axis is not None else 'the batch'}"
 
 
 def _row(at: Points, to: ir.Axis, rows: Points) -> Array:

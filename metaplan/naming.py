@@ -9,6 +9,8 @@ from typing import TypeAlias
 
 from metaplan.errors import Loc
 
+WORDS = frozenset({"where", "until", "other", "over", "to", "name", "most", "loc"})
+
 Span: TypeAlias = "tuple[int, int, int, int]"
 
 
@@ -25,7 +27,8 @@ def _assignments(file: str, text: str) -> dict[Span, str]:
                 pass
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 pass
-            case ast.keyword(arg=str(name), value=value):
+            # dict(positions=...) names a value; where=, until= and the like do not
+            case ast.keyword(arg=str(name), value=value) if name not in WORDS:
                 pass
             case _:
                 continue

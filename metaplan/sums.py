@@ -43,10 +43,8 @@ def sums(roots: Iterable[ir.Expr]) -> list[ir.Scan]:
                 found.setdefault(normal(e))
             case ir.Reduce(ir.Monoid.SUM, of, over, None):
                 found.setdefault(normal(ir.Scan(of, over, loc=e.loc)))
-            case ir.Size(ir.Ragged(_, above, length)) | ir.Size(
-                ir.Part(_, ir.Ragged(_, above, length))
-            ):
-                found.setdefault(normal(ir.Scan(length, above, loc=e.loc)))
+            case ir.Size(ir.Ragged() | ir.Part() as axis):
+                found.setdefault(normal(ir.Scan(axis.length, axis.parent, loc=e.loc)))
             case _:
                 pass
     return list(found)

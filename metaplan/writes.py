@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from metaplan import ir
 from metaplan.interp import buffer_shape
 from metaplan.ir import Op
 from metaplan.passes.place import index
+from metaplan.passes.rewrite import Rewriter
+from metaplan.passes.simplify import Simplify
 from metaplan.ranges import Ranges
 
 
@@ -50,15 +53,25 @@ def writes(plan: ir.Plan) -> list[Write]:
             position = _position(axis, 0 if o.parts else column, len(o.columns))
             where = o.where
             if axis is not None and _may_exceed(ranges, axis):
-                room = ir.Const(cells(plan, o) - o.fences, loc=o.loc)
-                inside = ir.Bin(Op.LT, position, room, loc=o.loc)
-                where = inside if where is None else ir.Bin(Op.AND, where, inside, loc=o.loc)
+                place = o.loc.unnamed()
+                room = ir.Const(cells(plan, o) - o.fences, loc=place)
+                inside = ir.Bin(Op.LT, position, room, loc=place)
+                where = inside if where is None else ir.Bin(Op.AND, where, inside, loc=place)
             out.append(Write(o.name, axis, value, where, position))
+    tidy = Rewriter(Simplify(ranges).rule).expr
+    out = [
+        replace(w, position=_optional(tidy, w.position), where=_optional(tidy, w.where))
+        for w in out
+    ]
     updates = (
         Write(u.target.name, u.axis, u.value, u.where, None, u.target, u.index)
         for u in plan.updates
     )
     return [*out, *updates]
+
+
+def _optional(rule: Callable[[ir.Expr], ir.Expr], e: ir.Expr | None) -> ir.Expr | None:
+    return None if e is None else rule(e)
 
 
 def _position(axis: ir.Axis | None, column: int, columns: int) -> ir.Expr:

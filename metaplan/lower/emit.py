@@ -147,7 +147,8 @@ class Tile:
         memo = self.shared.scalars if depth == 0 else self.owner(depth).memo
         if e not in memo:
             made = self.compute(e)
-            memo[e] = self.name(e, made[0]) if self._named(e) else made
+            known = made[0].isidentifier()
+            memo[e] = self.name(e, made[0]) if self._named(e) and not known else made
         return memo[e]
 
     def name(self, e: ir.Expr, value: str) -> Text:
@@ -207,12 +208,12 @@ class Tile:
 
     def size(self, axis: ir.Axis) -> str:
         if isinstance(axis, ir.Root):
-            return f"tl.load({self.shared.use(f'{axis.name}_size_ptr')})"
+            live = f"tl.load({self.shared.use(f'{axis.name}_size_ptr')})"
+            return f"tl.minimum({live}, {axis.capacity})"
         if isinstance(axis, ir.Dense):
             above = "1" if axis.parent is None else self.plain(ir.Size(axis.parent))
             return f"{above} * {axis.width}"
-        whole = axis.whole if isinstance(axis, ir.Part) else axis
-        return self.plain(ir.Reduce(ir.Monoid.SUM, whole.length, whole.parent, None))
+        return self.plain(total_of(axis))
 
     def load(self, e: ir.Load) -> str:
         source = e.source
@@ -256,9 +257,9 @@ class Tile:
         """Division that may see a negative number: Triton truncates, the language floors."""
         match rhs:
             case ir.Const(n) if n & (n - 1) == 0 and op is Op.DIV:
-                return f"{self.at(lhs, 5)} >> {n.bit_length() - 1}", 5
+                return f"{self.at(lhs, ATOM)} >> {n.bit_length() - 1}", 5
             case ir.Const(n) if n & (n - 1) == 0:
-                return f"{self.at(lhs, 4)} & {n - 1}", 4
+                return f"{self.at(lhs, ATOM)} & {n - 1}", 4
             case _:
                 helper = "floor_div" if op is Op.DIV else "floor_mod"
                 self.shared.helpers.setdefault(helper)
@@ -269,6 +270,11 @@ class Tile:
 
     def reduce(self, e: ir.Reduce) -> Text:
         raise AssertionError("a reduction where none was scheduled")
+
+
+def total_of(axis: ir.Ragged | ir.Part) -> ir.Reduce:
+    """How many points of ``axis`` are live: the sum of its lengths."""
+    return ir.Reduce(ir.Monoid.SUM, axis.length, axis.parent, None, loc=axis.loc)
 
 
 def stride_name(source: ir.Input, at: int) -> str:

@@ -23,7 +23,7 @@ def lower(schedule: Schedule) -> Program:
         plan.name,
         tuple(kernels),
         buffers(schedule),
-        tuple(f"{c.loc.text()}: {c.message}" for c in plan.checks),
+        tuple(f"{c.loc}: {c.message}" for c in plan.checks),
         schedule.reasons,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from metaplan import ir
-from metaplan.lower.emit import Level, Text, Tile, joined
+from metaplan.lower.emit import Level, Text, Tile, joined, total_of
 from metaplan.lower.passes_over import (
     Before,
     Sum,
@@ -42,7 +42,8 @@ class Wanted:
     """The running sums that a region needs; ``done`` has the names of those before its rows."""
 
     scans: list[ir.Scan] = field(default_factory=list[ir.Scan])
-    done: dict[ir.Scan, str] = field(default_factory=dict[ir.Scan, str])
+    totals: list[ir.Reduce] = field(default_factory=list[ir.Reduce])
+    done: dict[ir.Scan | ir.Reduce, str] = field(default_factory=dict[ir.Scan | ir.Reduce, str])
 
 
 class Summing(Tile):
@@ -59,8 +60,19 @@ class Summing(Tile):
 
     def prepare(self, roots: list[ir.Expr]) -> None:
         """Remembers the running sums that ``roots`` need, so that one pass serves a branch."""
-        scans = [normal(e) for e in ir.walk(*roots) if isinstance(e, ir.Scan)]
-        self.wanted = Wanted(list(dict.fromkeys(scans)))
+        scans: dict[ir.Scan, None] = {}
+        totals: dict[ir.Reduce, None] = {}
+        for e in ir.walk(*roots):
+            match e:
+                case ir.Scan():
+                    scans.setdefault(normal(e))
+                case ir.Reduce(to=None):
+                    totals.setdefault(whole(e))
+                case ir.Size(ir.Ragged() | ir.Part() as axis):
+                    totals.setdefault(whole(total_of(axis)))
+                case _:
+                    pass
+        self.wanted = Wanted(list(scans), list(totals))
 
     # ------------------------------------------------------------- scans
 
@@ -75,7 +87,7 @@ class Summing(Tile):
             made = tile.scan_lanes(own)
         else:
             made = tile.scan_rows(own, at)
-        if made.isidentifier():
+        if made.isidentifier() or made == "0":
             return made, ATOM
         name = self.shared.names.fresh(self.shared.names.wish(e) or f"{own.over.name}_sum")
         tile.block(at).append(Let(name, made, self.shared.names.note(e)))
@@ -96,10 +108,10 @@ class Summing(Tile):
         mask = joined(self.live(depth), *(f"{offset} == {w - 1}" for offset, w in last))
         own = self._count(e, mask)
         if not self.column:
-            return f"{before} + tl.cumsum({own}, 0) - {own}"
+            return _after(before, f"tl.cumsum({own}, 0) - {own}")
         # As a sum over the rows above: triton 3.6 scans a column of several warps wrongly.
         above = f"tl.where(tl.trans({block.row}) < {block.row}, tl.trans({own}), 0)"
-        return f"{before} + tl.sum({above}, 1, keep_dims=True)"
+        return _after(before, f"tl.sum({above}, 1, keep_dims=True)")
 
     def scan_lanes(self, e: ir.Scan) -> str:
         """The sum before each point of the one row of this program, for the axis of its lanes."""
@@ -110,7 +122,7 @@ class Summing(Tile):
         before = self.before(e)
         inside = f"tl.cumsum({own}, 0) - {own}"
         if block.carry is None:
-            return f"{before} + {inside}"
+            return _after(before, inside)
         carry = self.shared.names.fresh(f"{e.over.name}_carry")
         self.levels[-2].block.append(Let(carry, before))
         block.carry.append(Let(carry, f"{carry} + tl.sum({own}, 0)"))
@@ -125,7 +137,10 @@ class Summing(Tile):
     def before(self, e: ir.Scan) -> str:
         """The sum over all points that lie before the first row of this program."""
         assert self.wanted is not None
+        assert self.block_at is not None
         done = self.wanted.done
+        if self.block_at.first == "0":
+            return "0"
         if e not in done:
             sums = [s for s in self._together(e) if s not in done]
             made = [Sum(self._before_name(s), s.of, s.over, self._limit(s.over)) for s in sums]
@@ -175,18 +190,43 @@ class Summing(Tile):
     # -------------------------------------------------------- reductions
 
     def reduce(self, e: ir.Reduce) -> Text:
-        over, of = member(e.over, e.of, identity(e.op, ir.dtype_of(e.of)))
-        names = self.shared.names
         if e.to is None:
-            name = names.fresh(names.wish(e) or f"{over.name}_total")
-            pass_over(self, self.prelude, [Sum(name, of, over, None, e.op)])
-            return name, ATOM
+            return self.total(whole(e)), ATOM
+        over, of = member(e.over, e.of, identity(e.op, ir.dtype_of(e.of)))
         at = self.depth(e)
         tile = self.owner(at)
         assert isinstance(tile, Summing)
         if frame(over) == frame(e.to):
             return tile.text(of)
         return tile.reduce_row(e, of, over, at), ATOM
+
+    def total(self, e: ir.Reduce) -> str:
+        """A combination over the whole batch; one pass makes all that a branch of axes needs."""
+        wanted = self.root().wanted or Wanted()
+        if e not in wanted.done:
+            near = [t for t in wanted.totals if t not in wanted.done and self._beside(t, e)]
+            group = near if e in near else [e]
+            made = [Sum(self._total_name(t), t.of, t.over, None, t.op) for t in group]
+            pass_over(self, self.prelude, made)
+            wanted.done.update({t: m.name for t, m in zip(group, made, strict=True)})
+        return wanted.done[e]
+
+    def _beside(self, a: ir.Reduce, b: ir.Reduce) -> bool:
+        """Whether one pass can make both."""
+        partials = self.shared.partials
+        ready = [ir.Scan(t.of, t.over) in partials for t in (a, b)]
+        return ready[0] == ready[1] and frame(a.over) == frame(b.over)
+
+    def _total_name(self, e: ir.Reduce) -> str:
+        names = self.shared.names
+        return names.fresh(names.wish(e) or f"{e.over.name}_total")
+
+    def root(self) -> Summing:
+        tile: Tile = self
+        while tile.above is not None:
+            tile = tile.above
+        assert isinstance(tile, Summing)
+        return tile
 
     def reduce_row(self, e: ir.Reduce, of: ir.Expr, over: ir.Axis, at: int) -> str:
         """``of`` combined over the points of ``over`` under each row of this tile."""
@@ -216,6 +256,16 @@ class Summing(Tile):
         body.append(Let(name, combined(e.op, name, total)))
         out.append(Loop(first, "0", str(bound), str(_MANY), tuple(body)))
         return name
+
+
+def _after(before: str, inside: str) -> str:
+    return inside if before == "0" else f"{before} + {inside}"
+
+
+def whole(e: ir.Reduce) -> ir.Reduce:
+    """The same combination over an axis that is enumerated."""
+    over, of = member(e.over, e.of, identity(e.op, ir.dtype_of(e.of)))
+    return ir.Reduce(e.op, of, over, None, loc=e.loc)
 
 
 def _one_pass(a: ir.Axis, b: ir.Axis) -> bool:

@@ -20,7 +20,9 @@ def region(schedule: Schedule, tail: Tail, kernel: str) -> tuple[Region, tuple[s
     prelude: list[Stmt] = []
     tile = Summing(shared, prelude)
     fills = [o.tail for o in tail.outputs if isinstance(o.tail, ir.Fill)]
-    tile.expect([f.value for f in fills])
+    roots = [e for f in fills for e in (f.value, f.until) if e is not None]
+    tile.expect(roots)
+    tile.prepare([*roots, *([ir.Size(tail.axis)] if tail.axis is not None else [])])
     axis = tail.axis
     live = tile.plain(ir.Size(axis, loc=axis.loc)) if axis is not None else "1"
     name = f"live_{axis.name}" if axis is not None else "live"
@@ -29,9 +31,11 @@ def region(schedule: Schedule, tail: Tail, kernel: str) -> tuple[Region, tuple[s
         live = name
     body: list[Stmt] = []
     for (start, stop), outputs in _ranges(plan, tile, tail, live).items():
-        loop: list[Stmt] = [
-            Let("cell", f"first + tl.arange(0, {tail.tile})"),
-        ]
+        if not stop.isdecimal():
+            bound = shared.names.fresh("end")
+            body.append(Let(bound, stop))
+            stop = bound
+        loop: list[Stmt] = [Let("cell", f"first + tl.arange(0, {tail.tile})")]
         for o in outputs:
             assert isinstance(o.tail, ir.Fill)
             pointer = f"{shared.use(f'{o.name}_ptr')} + cell"
@@ -63,9 +67,9 @@ def _ranges(
             if isinstance(o.axis, ir.Dense) and o.axis.parent is not None:
                 assert isinstance(o.axis.width, int)
                 per_row *= o.axis.width
-            wanted = tile.at(o.tail.until, 7)
-            scaled = wanted if per_row == 1 else f"{wanted} * {per_row}"
-            more = f"{scaled} + 1" if o.fences else scaled
-            stop = f"tl.minimum({more}, {capacity})"
+            rows = capacity // per_row - o.fences
+            bounded = f"tl.minimum({tile.plain(o.tail.until)}, {rows})"
+            scaled = bounded if per_row == 1 else f"{bounded} * {per_row}"
+            stop = f"{scaled} + 1" if o.fences else scaled
         out.setdefault((start, stop), []).append(o)
     return out

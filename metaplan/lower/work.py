@@ -79,16 +79,19 @@ class _Body:
         base = self._tile()
         live = self._live_root(base, axis)
         block: list[Stmt] = []
-        first = f"program * {tile_size}"
+        only = self.work.programs == 1
+        first = "0" if only else "first_row"
         name = self.shared.names.fresh(axis.name)
         span = f"tl.arange(0, {tile_size})"
-        block.append(Let(name, span if self.work.programs == 1 else f"{first} + {span}"))
+        if not only:
+            self.prelude.append(Let(first, f"program * {tile_size}"))
+        block.append(Let(name, span if only else f"{first} + {span}"))
         tile = base.below(Level(axis, name, f"{name} < {live}", block))
         assert isinstance(tile, Summing)
         tile.block_at = Block(first, name, tile_size, (), (), has_lanes=True)
         self._named_mask(tile, block, f"{axis.name}_live")
         self._stores(tile, self.work.writes, block, tile.levels[-1].live)
-        if self.work.programs == 1:
+        if only:
             return [*self.prelude, *block]
         return [*self.prelude, If(f"{first} < {live}", tuple(block))]
 
@@ -130,9 +133,13 @@ class _Body:
             row = names.fresh(work.rows[0].name if len(work.rows) == 1 else "row")
         if vector:
             first = names.fresh("first_row")
-            body.append(Let(first, f"{block} * {work.rows_per_program}"))
+            alone = blocks_capacity == 1
+            if alone:
+                first = "0"
+            else:
+                body.append(Let(first, f"{block} * {work.rows_per_program}"))
             span = f"tl.arange(0, {work.rows_per_program})" + ("[:, None]" if work.column else "")
-            body.append(Let(row, f"{first} + {span}"))
+            body.append(Let(row, span if alone else f"{first} + {span}"))
         else:
             first = row
             if row != block:

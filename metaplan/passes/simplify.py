@@ -98,7 +98,7 @@ class Simplify:
             # x - x => 0
             case ir.Bin(Op.SUB, x, y) if x == y:
                 return Const(0, ir.dtype_of(e), loc=e.loc)
-            case ir.Bin(Op.MIN | Op.MAX | Op.MOD | Op.LT | Op.LE, x, y):
+            case ir.Bin(Op.MIN | Op.MAX | Op.DIV | Op.MOD | Op.LT | Op.LE, x, y):
                 return self._bounded(e, x, y)
             case _:
                 return None
@@ -115,6 +115,9 @@ class Simplify:
                 return x
             case Op.MAX if b.lo >= a.hi:
                 return y
+            # x // y => 0   for 0 <= x < y
+            case Op.DIV if a.lo >= 0 and a.hi < b.lo:
+                return Const(0, ir.dtype_of(e), loc=e.loc)
             # x % y => x   for 0 <= x < y
             case Op.MOD if a.lo >= 0 and a.hi < b.lo:
                 return x

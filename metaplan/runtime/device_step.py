@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -246,8 +247,11 @@ class DeviceStep(Step):
         self._open()
         if "flags" not in self.buffers:
             return {}
+        total: Counter[str] = Counter()
         counts = self.buffers["flags"].tolist()
-        return {n: c for n, c in zip(self.built.program.flags, counts, strict=True) if c}
+        for promise, count in zip(self.built.program.flags, counts, strict=True):
+            total[promise] += count
+        return {promise: count for promise, count in total.items() if count}
 
     def close(self) -> None:
         super().close()
