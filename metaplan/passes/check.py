@@ -8,7 +8,7 @@ from metaplan import catalogue, ir
 from metaplan.ir import DType, Op
 from metaplan.linear import Linear, facts
 from metaplan.passes.rewrite import Rewriter
-from metaplan.ranges import Facts, Interval, Ranges
+from metaplan.ranges import Facts, Ranges
 
 _I32 = DType.I32
 
@@ -23,9 +23,11 @@ def check(plan: ir.Plan) -> ir.Plan:
     proof = _Proof(plan)
     made = Rewriter(proof.rule).plan(plan)
     proof.capacities(made)
-    proof.tails(made)
     updates = tuple(proof.target(u) for u in made.updates)
-    return replace(made, updates=updates, checks=(*made.checks, *proof.checks.values()))
+    outputs = tuple(proof.tail(o) for o in made.outputs)
+    return replace(
+        made, outputs=outputs, updates=updates, checks=(*made.checks, *proof.checks.values())
+    )
 
 
 class _Proof:
@@ -139,17 +141,21 @@ class _Proof:
                 bad = ir.Bin(Op.LE, room, index, loc=axis.loc)
                 self._count(axis, bad, f"more points than the capacity of {axis.name}", axis.loc)
 
-    def tails(self, plan: ir.Plan) -> None:
-        """Cells are counted in int32, so how far a tail goes has to fit."""
-        for o in plan.outputs:
-            if not isinstance(o.tail, ir.Fill) or o.tail.until is None:
-                continue
-            each = max(len(o.columns), 1)
-            if isinstance(o.axis, ir.Dense) and isinstance(o.axis.width, int):
-                each *= o.axis.width
-            span = self.ranges.of(o.tail.until)
-            if not Interval(span.lo * each, span.hi * each + o.fences).inside(_I32.lo, _I32.hi):
-                raise catalogue.may_overflow("int32", span.lo * each, span.hi * each, o.tail.loc)
+    def tail(self, o: ir.Output) -> ir.Output:
+        """``o`` with a tail whose end can be counted in int32: no further than its buffer goes."""
+        if not isinstance(o.tail, ir.Fill) or o.tail.until is None or o.axis is None:
+            return o
+        rows, each = self.ranges.capacity(o.axis), max(len(o.columns), 1)
+        if isinstance(o.axis, ir.Dense) and o.axis.parent is not None:
+            width = self.ranges.bound(o.axis)
+            rows, each = rows // width, each * width
+        until, loc = o.tail.until, o.tail.until.loc
+        span = self.ranges.of(until)
+        if span.lo * each >= _I32.lo and span.hi * each + o.fences <= _I32.hi:
+            return o
+        until = ir.Bin(Op.MAX, until, ir.Const(0, loc=loc), loc=loc)
+        until = ir.Bin(Op.MIN, until, ir.Const(rows, loc=loc), loc=loc)
+        return replace(o, tail=replace(o.tail, until=until))
 
     def target(self, u: ir.Update) -> ir.Update:
         """``u`` where the element that it updates exists."""
