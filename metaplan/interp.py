@@ -60,10 +60,9 @@ def run(
 class _Run:
     def __init__(self, plan: ir.Plan, inputs: Mapping[str, Array], live: Mapping[str, int]) -> None:
         self.plan, self.inputs, self.live = plan, inputs, live
-        self.broken: Counter[str] = Counter()
         self._points: dict[ir.Axis, Points] = {}
         self._scans: dict[ir.Expr, Array] = {}
-        self._counted: set[ir.Node | None] = set()
+        self._bad: dict[tuple[ir.Node, str], set[int]] = {}
 
     # -------------------------------------------------------------- axes
 
@@ -136,10 +135,10 @@ class _Run:
             case ir.Cast(of):
                 return self.eval(of, at, taken)
             case ir.Expect(of, lo, hi):
-                if e not in self._counted:
-                    own = self.eval(of, self.points(ir.axis_of(of)))
-                    self._count(e, e, f"outside [{lo}, {hi}]", (own < lo) | (own > hi))
-                return np.clip(self.eval(of, at, taken), lo, hi)
+                value = self.eval(of, at, taken)
+                bad = taken & ((value < lo) | (value > hi))
+                self._count(e, f"outside [{lo}, {hi}]", _own(at, ir.axis_of(of), bad))
+                return np.clip(value, lo, hi)
             case ir.Scan(of, over):
                 return self._scan(of, over)[at.index[over]]
             case ir.Reduce(op, of, over, to):
@@ -166,7 +165,8 @@ class _Run:
             taken = taken & self.eval(e.guard, at, taken)
         index = [self.eval(i, at, taken).astype(np.int64) for i in e.index]
         inside = self._inside(e.source, index)
-        self._count(e, e, f"index outside {e.source.name}", taken & ~inside)
+        bad = _own(at, ir.axis_of(e), taken & ~inside)
+        self._count(e, f"index outside {e.source.name}", bad)
         taken = taken & inside
         out = np.full(at.count, e.other, array.dtype)
         if not index:
@@ -181,12 +181,17 @@ class _Run:
         tests = [(i >= 0) & (i < self.plan.size(dim)) for dim, i in pairs]
         return np.logical_and.reduce(tests) if tests else np.asarray(True)
 
-    def _count(self, at: ir.Node, once: ir.Node | None, message: str, bad: Array) -> None:
-        """Counts the points at which the data broke a promise, each promise once a run."""
-        if once not in self._counted:
-            self._counted.add(once)
-            if bad.any():
-                self.broken[f"{at.loc}: {message}"] += int(bad.sum())
+    def _count(self, at: ir.Node, message: str, points: Array) -> None:
+        """Remembers at which points the data broke a promise, however often they are evaluated."""
+        if points.size:
+            self._bad.setdefault((at, message), set()).update(points.tolist())
+
+    def broken(self) -> Counter[str]:
+        """How often each promise was broken, by the line that made it."""
+        total: Counter[str] = Counter()
+        for (at, message), points in self._bad.items():
+            total[f"{at.loc}: {message}"] += len(points)
+        return total
 
     # ----------------------------------------------------------- outputs
 
@@ -196,7 +201,7 @@ class _Run:
             self._output(o, buffers[o.name])
         for target, where, value in changes:
             self.inputs[target][where] = value
-        return self.broken
+        return self.broken()
 
     def _change(self, u: ir.Update) -> tuple[str, tuple[Array, ...], Array]:
         at = self.points(u.axis)
@@ -205,7 +210,7 @@ class _Run:
             taken = self.eval(u.where, at)
         index = [self.eval(i, at, taken).astype(np.int64) for i in u.index]
         inside = self._inside(u.target, index)
-        self._count(u, u, f"index outside {u.target.name}", taken & ~inside)
+        self._count(u, f"index outside {u.target.name}", np.flatnonzero(taken & ~inside))
         taken = taken & inside
         value = self.eval(u.value, at, taken)[taken]
         where = tuple(i[taken] for i in index) if index else (np.zeros(1, np.int64),)
@@ -220,7 +225,7 @@ class _Run:
             taken = np.ones(at.count, bool) if o.where is None else self.eval(o.where, at)
             place = at.index[axis] if axis is not None else np.zeros(1, np.int64)
             outside = taken & (place >= len(cells) - o.fences)
-            self._count(axis or o, axis, _overfull(axis), outside)
+            self._count(axis or o, _overfull(axis), np.flatnonzero(outside))
             taken = taken & ~outside
             cells[place[taken], 0 if o.parts else column] = self.eval(value, at, taken)[taken]
         if isinstance(o.tail, ir.Fill):
@@ -241,6 +246,13 @@ class _Run:
         """``until`` counts rows of the parent for a dense axis, points for the others."""
         dense = isinstance(o.axis, ir.Dense) and o.axis.parent is not None
         return o.axis.width if dense and isinstance(o.axis.width, int) else 1  # pyright: ignore
+
+
+def _own(at: Points, axis: ir.Axis | None, bad: Array) -> Array:
+    """The points of ``axis`` above the bad ones."""
+    if axis is None:
+        return np.zeros(int(bad.any()), np.int64)
+    return np.unique(at.index[axis][bad])
 
 
 def _overfull(axis: ir.Axis | None) -> str:
