@@ -18,18 +18,20 @@ def decode_slots_req(
     cu_seqlens_ptr,
     query_len_ptr,
 ):
-    """cu_seqlens: 256 rows of req a program."""
-    req_size = tl.load(req_size_ptr)
-    req = tl.arange(0, 256)
-    req_live = req < req_size
-    query_len = tl.load(query_len_ptr + req, mask=req_live, other=0)
-    req_count = tl.where(req_live, query_len, 0)
-    every = tl.arange(0, 256)
-    query_len_2 = tl.load(query_len_ptr + every, mask=every < (program * 256), other=0)
-    tok_start_before = tl.sum(tl.where(every < (program * 256), query_len_2, 0))
-    # cu_seqlens=tok.indptr
-    tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
-    tl.store(cu_seqlens_ptr + req, tok_start, mask=req_live)
+    """cu_seqlens: 128 rows of req a program."""
+    req_size = tl.minimum(tl.load(req_size_ptr), 256)
+    first_row = program * 128
+    if first_row < req_size:
+        req = first_row + tl.arange(0, 128)
+        req_live = req < req_size
+        query_len = tl.load(query_len_ptr + req, mask=req_live, other=0)
+        req_count = tl.where(req_live, query_len, 0)
+        every = tl.arange(0, 256)
+        query_len_2 = tl.load(query_len_ptr + every, mask=every < first_row, other=0)
+        tok_start_before = tl.sum(tl.where(every < first_row, query_len_2, 0))
+        # cu_seqlens=tok.indptr
+        tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
+        tl.store(cu_seqlens_ptr + req, tok_start, mask=req_live)
 
 
 @triton.jit
@@ -47,7 +49,7 @@ def decode_slots_tok(
     flags_ptr,
 ):
     """positions, slot_mapping, window_indptr: 128 points of req x tok a program."""
-    req_size = tl.load(req_size_ptr)
+    req_size = tl.minimum(tl.load(req_size_ptr), 256)
     if program * 128 < req_size * 4:
         first_row = program * 128
         row = first_row + tl.arange(0, 128)
@@ -56,32 +58,32 @@ def decode_slots_tok(
         req_live = req < req_size
         query_len = tl.load(query_len_ptr + req, mask=req_live, other=0)
         tok_live = req_live & (tok_offset < query_len)
-        every = tl.arange(0, 256)
-        query_len_2 = tl.load(query_len_ptr + every, mask=every < (first_row // 4), other=0)
-        tok_start_before = tl.sum(tl.where(every < (first_row // 4), query_len_2, 0))
+        req_before = first_row // 4
+        every = tl.arange(0, 256)[:, None]
+        tok_each = tl.arange(0, 4)[None, :]
+        query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+        tok_counted = (every < req_before) & (tok_each < query_len_2)
+        tok_start_before = tl.sum(tl.where(every < req_before, query_len_2, 0))
+        scheduled = tl.load(scheduled_ptr + every, mask=every < req_before, other=0)
+        rejected = tl.load(rejected_ptr + every, mask=every < req_before, other=0)
+        # pos = mp.expect(scheduled - rejected - query_len + tok.offset, 0, 4095)
+        pos = tl.maximum(scheduled - rejected - query_len_2 + tok_each, 0)
+        win_length = tl.minimum(pos + 1, 128)
+        win_start_before = tl.sum(tl.where(tok_counted, win_length, 0))
         req_count = tl.where(req_live & (tok_offset == 3), query_len, 0)
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tok_index = tok_start + tok_offset
-        scheduled = tl.load(scheduled_ptr + req, mask=req_live, other=0)
-        rejected = tl.load(rejected_ptr + req, mask=req_live, other=0)
-        tok_value = scheduled - rejected - query_len + tok_offset
-        # pos = mp.expect(scheduled - rejected - query_len + tok.offset, 0, 4095)
-        pos = tl.maximum(tok_value, 0)
-        block_table = tl.load(block_table_ptr + req * block_table_stride + pos // 16, mask=tok_live, other=0)
-        every_2 = tl.arange(0, 256)[:, None]
-        tok_each = tl.arange(0, 4)[None, :]
-        query_len_3 = tl.load(query_len_ptr + every_2, mask=every_2 < (first_row // 4), other=0)
-        scheduled_2 = tl.load(scheduled_ptr + every_2, mask=every_2 < (first_row // 4), other=0)
-        rejected_2 = tl.load(rejected_ptr + every_2, mask=every_2 < (first_row // 4), other=0)
-        pos_2 = tl.maximum(scheduled_2 - rejected_2 - query_len_3 + tok_each, 0)
-        win_length = tl.minimum(pos_2 + 1, 128)
-        win_start_before = tl.sum(tl.where((every_2 < (first_row // 4)) & (tok_each < query_len_3), win_length, 0))
-        win_length_2 = tl.minimum(pos + 1, 128)
+        scheduled_2 = tl.load(scheduled_ptr + req, mask=req_live, other=0)
+        rejected_2 = tl.load(rejected_ptr + req, mask=req_live, other=0)
+        tok_value = scheduled_2 - rejected_2 - query_len + tok_offset
+        pos_2 = tl.maximum(tok_value, 0)
+        block_table = tl.load(block_table_ptr + req * block_table_stride + pos_2 // 16, mask=tok_live, other=0)
+        win_length_2 = tl.minimum(pos_2 + 1, 128)
         tok_count = tl.where(tok_live, win_length_2, 0)
         # window_indptr=win.indptr
         win_start = win_start_before + tl.cumsum(tok_count, 0) - tok_count
-        tl.store(positions_ptr + tok_index, pos.to(tl.int64), mask=tok_live)
-        tl.store(slot_mapping_ptr + tok_index, (block_table * 16 + pos % 16).to(tl.int64), mask=tok_live)
+        tl.store(positions_ptr + tok_index, pos_2.to(tl.int64), mask=tok_live)
+        tl.store(slot_mapping_ptr + tok_index, (block_table * 16 + pos_2 % 16).to(tl.int64), mask=tok_live)
         tl.store(window_indptr_ptr + tok_index, win_start, mask=tok_live)
         # outside [0, 4095]
         count(flags_ptr + 0, tok_live & (tok_value < 0))
@@ -99,7 +101,7 @@ def decode_slots_win(
     block_table_stride,
 ):
     """window_slots: 4 rows of req x tok a program, win in its lanes."""
-    req_size = tl.load(req_size_ptr)
+    req_size = tl.minimum(tl.load(req_size_ptr), 256)
     if program * 4 < req_size * 4:
         first_row = program * 4
         row = first_row + tl.arange(0, 4)[:, None]
@@ -114,14 +116,16 @@ def decode_slots_win(
         pos = tl.maximum(scheduled - rejected - query_len + tok_offset, 0)
         tok_value = pos + 1
         win_length = tl.minimum(tok_value, 128)
+        req_before = first_row // 4
         every = tl.arange(0, 256)[:, None]
         tok_each = tl.arange(0, 4)[None, :]
-        query_len_2 = tl.load(query_len_ptr + every, mask=every < (first_row // 4), other=0)
-        scheduled_2 = tl.load(scheduled_ptr + every, mask=every < (first_row // 4), other=0)
-        rejected_2 = tl.load(rejected_ptr + every, mask=every < (first_row // 4), other=0)
+        query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+        tok_counted = (every < req_before) & (tok_each < query_len_2)
+        scheduled_2 = tl.load(scheduled_ptr + every, mask=every < req_before, other=0)
+        rejected_2 = tl.load(rejected_ptr + every, mask=every < req_before, other=0)
         pos_2 = tl.maximum(scheduled_2 - rejected_2 - query_len_2 + tok_each, 0)
         win_length_2 = tl.minimum(pos_2 + 1, 128)
-        win_start_before = tl.sum(tl.where((every < (first_row // 4)) & (tok_each < query_len_2), win_length_2, 0))
+        win_start_before = tl.sum(tl.where(tok_counted, win_length_2, 0))
         tok_count = tl.where(tok_live, win_length, 0)
         win_start = win_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(tok_count), 0), 1, keep_dims=True)
         for win_first in range(0, tl.max(win_length), 64):
@@ -142,7 +146,7 @@ def decode_slots_req_tail(
     query_len_ptr,
 ):
     """the tails of cu_seqlens: 256 cells at a time."""
-    req_size = tl.load(req_size_ptr)
+    req_size = tl.minimum(tl.load(req_size_ptr), 256)
     every = tl.arange(0, 256)
     query_len = tl.load(query_len_ptr + every, mask=every < req_size, other=0)
     cu_seqlens = tl.sum(tl.where(every < req_size, query_len, 0))
@@ -156,39 +160,39 @@ def decode_slots_tok_tail(
     program,
     req_size_ptr,
     query_len_ptr,
+    scheduled_ptr,
+    rejected_ptr,
     positions_ptr,
     slot_mapping_ptr,
     window_indptr_ptr,
-    scheduled_ptr,
-    rejected_ptr,
 ):
     """the tails of positions, slot_mapping, window_indptr: 1024 cells at a time."""
-    req_size = tl.load(req_size_ptr)
-    every = tl.arange(0, 256)
-    query_len = tl.load(query_len_ptr + every, mask=every < req_size, other=0)
-    req_total = tl.sum(tl.where(every < req_size, query_len, 0))
-    tok_size = req_total
-    every_2 = tl.arange(0, 256)[:, None]
+    req_size = tl.minimum(tl.load(req_size_ptr), 256)
+    every = tl.arange(0, 256)[:, None]
     tok_each = tl.arange(0, 4)[None, :]
-    query_len_2 = tl.load(query_len_ptr + every_2, mask=every_2 < req_size, other=0)
-    scheduled = tl.load(scheduled_ptr + every_2, mask=every_2 < req_size, other=0)
-    rejected = tl.load(rejected_ptr + every_2, mask=every_2 < req_size, other=0)
+    query_len = tl.load(query_len_ptr + every, mask=every < req_size, other=0)
+    tok_counted = (every < req_size) & (tok_each < query_len)
+    scheduled = tl.load(scheduled_ptr + every, mask=every < req_size, other=0)
+    rejected = tl.load(rejected_ptr + every, mask=every < req_size, other=0)
     # pos = mp.expect(scheduled - rejected - query_len + tok.offset, 0, 4095)
-    pos = tl.maximum(scheduled - rejected - query_len_2 + tok_each, 0)
+    pos = tl.maximum(scheduled - rejected - query_len + tok_each, 0)
     win_length = tl.minimum(pos + 1, 128)
-    window_indptr = tl.sum(tl.where((every_2 < req_size) & (tok_each < query_len_2), win_length, 0))
-    for first in range(tok_size + program * 1024, 1024, 1024):
+    window_indptr = tl.sum(tl.where(tok_counted, win_length, 0))
+    req_total = tl.sum(tl.where(every < req_size, query_len, 0))
+    for first in range(req_total + program * 1024, 1024, 1024):
         cell = first + tl.arange(0, 1024)
         tl.store(positions_ptr + cell, 0, mask=cell < 1024)
         tl.store(slot_mapping_ptr + cell, -1, mask=cell < 1024)
-    for first in range(tok_size + program * 1024, 1025, 1024):
+    for first in range(req_total + program * 1024, 1025, 1024):
         cell = first + tl.arange(0, 1024)
         tl.store(window_indptr_ptr + cell, window_indptr, mask=cell < 1025)
 
 
 @triton.jit(
-    do_not_specialize=['block_table_stride'],
-    do_not_specialize_on_alignment=['scheduled_ptr', 'rejected_ptr', 'query_len_ptr', 'block_table_ptr', 'req_size_ptr'],
+    do_not_specialize=["block_table_stride"],
+    do_not_specialize_on_alignment=[
+        "scheduled_ptr", "rejected_ptr", "query_len_ptr", "block_table_ptr", "req_size_ptr",
+    ],
 )
 def decode_slots(
     scheduled_ptr,  # int32[req]
@@ -204,18 +208,27 @@ def decode_slots(
     window_slots_ptr,  # int32[win], tail: undefined
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """267 programs; each kind of work takes a range of them."""
+    """268 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 1:
+    if program < 2:
         decode_slots_req(program, req_size_ptr, cu_seqlens_ptr, query_len_ptr)
-    elif program < 9:
-        decode_slots_tok(program - 1, req_size_ptr, query_len_ptr, scheduled_ptr, rejected_ptr, block_table_ptr, block_table_stride, positions_ptr, slot_mapping_ptr, window_indptr_ptr, flags_ptr)
-    elif program < 265:
-        decode_slots_win(program - 9, req_size_ptr, query_len_ptr, scheduled_ptr, rejected_ptr, window_slots_ptr, block_table_ptr, block_table_stride)
+    elif program < 10:
+        decode_slots_tok(
+            program - 2, req_size_ptr, query_len_ptr, scheduled_ptr, rejected_ptr, block_table_ptr,
+            block_table_stride, positions_ptr, slot_mapping_ptr, window_indptr_ptr, flags_ptr,
+        )
     elif program < 266:
-        decode_slots_req_tail(program - 265, req_size_ptr, cu_seqlens_ptr, query_len_ptr)
+        decode_slots_win(
+            program - 10, req_size_ptr, query_len_ptr, scheduled_ptr, rejected_ptr,
+            window_slots_ptr, block_table_ptr, block_table_stride,
+        )
+    elif program < 267:
+        decode_slots_req_tail(program - 266, req_size_ptr, cu_seqlens_ptr, query_len_ptr)
     else:
-        decode_slots_tok_tail(program - 266, req_size_ptr, query_len_ptr, positions_ptr, slot_mapping_ptr, window_indptr_ptr, scheduled_ptr, rejected_ptr)
+        decode_slots_tok_tail(
+            program - 267, req_size_ptr, query_len_ptr, scheduled_ptr, rejected_ptr, positions_ptr,
+            slot_mapping_ptr, window_indptr_ptr,
+        )
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -263,7 +276,7 @@ def launch(
         window_slots: int32[win], tail: undefined
         flags: int32[1]: broken promises, counted
     """
-    decode_slots[(267,)](
+    decode_slots[(268,)](
         scheduled,
         rejected,
         query_len,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable, Sequence
+
 import jinja2
 
 from metaplan.assets import folder
 from metaplan.program import Barrier, Count, If, Let, Loop, Program, Remark, Stmt, Store
 
 _INDENT = "    "
+_WIDTH = 100
 
 
 def lines(body: tuple[Stmt, ...], depth: int) -> list[str]:
@@ -53,10 +57,34 @@ def environment() -> jinja2.Environment:
     )
 
 
+def wrapped(head: str, words: Sequence[str], tail: str, depth: int) -> str:
+    """``head`` with the words and ``tail``, on one line or indented below."""
+    pad = _INDENT * depth
+    line = f"{pad}{head}{', '.join(words)}{tail}"
+    if len(line) <= _WIDTH:
+        return line
+    inner = pad + _INDENT
+    text = textwrap.fill(
+        ", ".join(words) + ",",
+        _WIDTH,
+        initial_indent=inner,
+        subsequent_indent=inner,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return f"{pad}{head}\n{text}\n{pad}{tail}"
+
+
 def render(program: Program, *, with_torch: bool = False) -> str:
     """The module's text: its helpers, a function for each region, and the kernels."""
     template = environment().get_template("kernel.py.jinja")
-    return template.render(program=program, lines=lines, with_torch=with_torch)
+    return template.render(
+        program=program, lines=lines, wrapped=wrapped, with_torch=with_torch, text=_texts
+    )
+
+
+def _texts(names: Iterable[str]) -> list[str]:
+    return [f'"{name}"' for name in names]
 
 
 def listing(program: Program) -> str:

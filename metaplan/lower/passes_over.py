@@ -127,6 +127,9 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum], start: str = "") -> 
         body.append(Let(offset, f"tl.arange(0, {wide})[None, :]"))
         limit = tile.at(length_of(lane), 2)
         lanes = tile.below(Level(lane, offset, f"{offset} < {limit}", body))
+        counted = shared.names.fresh(f"{lane.name}_counted")
+        body.append(Let(counted, lanes.levels[-1].live))
+        lanes.levels[-1].live = counted
     for s in sums:
         at = lanes if lane is not None and frame(s.over) == axes else tile
         mask = at.live(len(at.levels))

@@ -43,6 +43,7 @@ class Wanted:
 
     scans: list[ir.Scan] = field(default_factory=list[ir.Scan])
     totals: list[ir.Reduce] = field(default_factory=list[ir.Reduce])
+    limits: dict[str, str] = field(default_factory=dict[str, str])
     done: dict[ir.Scan | ir.Reduce, str] = field(default_factory=dict[ir.Scan | ir.Reduce, str])
 
 
@@ -143,7 +144,9 @@ class Summing(Tile):
             return "0"
         if e not in done:
             sums = [s for s in self._together(e) if s not in done]
-            made = [Sum(self._before_name(s), s.of, s.over, self._limit(s.over)) for s in sums]
+            made = [
+                Sum(self._before_name(s), s.of, s.over, self._named_limit(s.over)) for s in sums
+            ]
             pass_over(self, self.levels[0].block, made)
             done.update({s: m.name for s, m in zip(sums, made, strict=True)})
         return done[e]
@@ -154,8 +157,8 @@ class Summing(Tile):
         partials = self.shared.partials
         alike = [s for s in self.wanted.scans if (s in partials) == (e in partials)]
         branch = [s for s in alike if _one_pass(s.over, e.over)]
-        if len(self._rows()) != 1:
-            branch = [s for s in branch if frame(s.over) == frame(e.over)]
+        limit = self._limit(e.over)
+        branch = [s for s in branch if self._limit(s.over).rows == limit.rows]
         deepest = max((len(frame(s.over)) for s in branch), default=0)
         near = [s for s in branch if len(frame(s.over)) >= deepest - 1]
         return near if e in near else [s for s in branch if same_lanes(s.over, e.over)]
@@ -183,6 +186,18 @@ class Summing(Tile):
             return Before(f"{tight(block.first)} // {last * inner}")
         return Before(f"tl.cdiv({first}, {last})", first)
 
+    def _named_limit(self, over: ir.Axis) -> Before:
+        """The same, with the number of rows as a name."""
+        assert self.wanted is not None
+        limit = self._limit(over)
+        if limit.rows.isidentifier():
+            return limit
+        if limit.rows not in self.wanted.limits:
+            name = self.shared.names.fresh(f"{frame(over)[0].name}_before")
+            self.levels[0].block.append(Let(name, limit.rows))
+            self.wanted.limits[limit.rows] = name
+        return Before(self.wanted.limits[limit.rows], limit.points)
+
     def _before_name(self, e: ir.Scan) -> str:
         wish = self.shared.names.hints.get(e)
         return self.shared.names.fresh(f"{wish}_before" if wish else f"{e.over.name}_before")
@@ -205,6 +220,8 @@ class Summing(Tile):
         wanted = self.root().wanted or Wanted()
         if e not in wanted.done:
             near = [t for t in wanted.totals if t not in wanted.done and self._beside(t, e)]
+            deepest = max((len(frame(t.over)) for t in near), default=0)
+            near = [t for t in near if len(frame(t.over)) >= deepest - 1]
             group = near if e in near else [e]
             made = [Sum(self._total_name(t), t.of, t.over, None, t.op) for t in group]
             pass_over(self, self.prelude, made)
@@ -215,7 +232,7 @@ class Summing(Tile):
         """Whether one pass can make both."""
         partials = self.shared.partials
         ready = [ir.Scan(t.of, t.over) in partials for t in (a, b)]
-        return ready[0] == ready[1] and frame(a.over) == frame(b.over)
+        return ready[0] == ready[1] and _one_pass(a.over, b.over)
 
     def _total_name(self, e: ir.Reduce) -> str:
         names = self.shared.names
