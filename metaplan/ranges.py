@@ -210,7 +210,7 @@ class Ranges:
     # ------------------------------------------------------------- axes
 
     def bound(self, axis: ir.Axis) -> int:
-        """How many points one row of the parent can have."""
+        """How many points one row of the parent can have; at least 1, so that nothing has no width."""
         match axis:
             case ir.Root(_, capacity):
                 return UNKNOWN.hi if capacity is None else capacity
@@ -218,10 +218,10 @@ class Ranges:
                 return width if isinstance(width, int) else UNKNOWN.hi
             case ir.Ragged(_, _, length, most):
                 known = [self.of(length).hi, *([] if most is None else [most])]
-                return max(min(known), 0)
+                return max(min(known), 1)
             case ir.Part(_, whole, _, length, most):
                 known = [self.of(length).hi, *([] if most is None else [most])]
-                return max(min(*known, self.bound(whole)), 0)
+                return max(min(*known, self.bound(whole)), 1)
 
     def points(self, axis: ir.Axis) -> int:
         """How many points the axis can have in all, those beyond its capacity too."""

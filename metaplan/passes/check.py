@@ -21,13 +21,46 @@ def check(plan: ir.Plan) -> ir.Plan:
     refused with the user's line.
     """
     proof = _Proof(plan)
-    made = Rewriter(proof.rule).plan(plan)
+    made = Rewriter(proof.rule).plan(replace(plan, axes=_used(plan)))
+    # What nobody stores is proved like the rest, and counted by nobody.
+    idle = Rewriter(_Proof(plan).rule).plan(plan).axes
+    axes = {a.name: a for a in (*idle, *made.axes)}
+    made = replace(made, axes=tuple(axes[a.name] for a in plan.axes))
     proof.capacities(made)
     updates = tuple(proof.target(u) for u in made.updates)
     outputs = tuple(proof.tail(o) for o in made.outputs)
     return replace(
         made, outputs=outputs, updates=updates, checks=(*made.checks, *proof.checks.values())
     )
+
+
+def _used(plan: ir.Plan) -> tuple[ir.Axis, ...]:
+    """The axes that an output or an update stands on or mentions, in the order of the plan."""
+    found: set[ir.Axis] = set()
+
+    def visit(axis: ir.Axis | None) -> None:
+        if axis is None or axis in found:
+            return
+        found.add(axis)
+        visit(ir.parent(axis))
+        if isinstance(axis, ir.Part):
+            visit(axis.whole)
+            look(axis.before)
+        if isinstance(axis, ir.Ragged | ir.Part):
+            look(axis.length)
+
+    def look(*exprs: ir.Expr) -> None:
+        for e in ir.walk(*exprs):
+            for axis in ir.axes_in(e):
+                visit(axis)
+
+    for o in (*plan.outputs, *plan.updates):
+        visit(o.axis)
+    for o in plan.outputs:
+        for part, _ in o.parts:
+            visit(part)
+    look(*ir.exprs(replace(plan, axes=())))
+    return tuple(a for a in plan.axes if a in found)
 
 
 class _Proof:
@@ -113,7 +146,7 @@ class _Proof:
         loc: ir.Loc,
     ) -> ir.Expr | None:
         """The condition that keeps one index inside, or None where it is proved."""
-        size = self.plan.size(dim)
+        size = self.plan.extents(source)[at]
         span = self.ranges.of(index, given)
         if span.inside(0, size - 1):
             return None

@@ -34,6 +34,9 @@ class Simplify:
             # where(c, a, a) => a
             case ir.Where(_, then, other) if then == other:
                 return then
+            # ~constant => constant
+            case ir.Not(Const(value, dtype)):
+                return Const(int(~np.asarray(value, dtype.value)), dtype, loc=e.loc)
             # ~~x => x
             case ir.Not(ir.Not(of)):
                 return of
@@ -45,6 +48,9 @@ class Simplify:
             # a[i] if true => a[i]
             case ir.Load(source, index, Const(value)) if value:
                 return ir.Load(source, index, loc=e.loc)
+            # a[i] if false => other
+            case ir.Load(source, _, Const(0), other):
+                return Const(other, source.dtype, loc=e.loc)
             # sum over a ragged row of a constant => constant * length
             case ir.Reduce(ir.Monoid.SUM, Const(1, DType.I32), ir.Ragged(_, above, n), to) if (
                 above == to
