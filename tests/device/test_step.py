@@ -64,7 +64,10 @@ def test_every_buffer_is_the_oracles(paged, req):
     for seed in range(5):
         inputs, before = batch(seed, req), paged_buffers(PLAN, REQ, TOK, PAGE_COL)
         fill(paged, before)
-        given = {n: torch.from_numpy(v).cuda() if isinstance(v, np.ndarray) else v for n, v in inputs.items()}
+        given = {
+            n: torch.from_numpy(v).cuda() if isinstance(v, np.ndarray) else v
+            for n, v in inputs.items()
+        }
         paged(**given)
         assert wrong(paged, inputs, before) == []
 
@@ -200,7 +203,9 @@ def test_host_arrays_are_staged():
 
 def test_broken_promises_are_counted(paged):
     inputs = batch(1, 3) | {"table_row": np.array([2 * REQ + 4, 0, 1], np.int32)}
-    given = {n: torch.from_numpy(v).cuda() if isinstance(v, np.ndarray) else v for n, v in inputs.items()}
+    given = {
+        n: torch.from_numpy(v).cuda() if isinstance(v, np.ndarray) else v for n, v in inputs.items()
+    }
     plan = paged_decode(page=4, window=6, ring=9, most=5, max_model_len=48)
     step = plan.compile(**SIZES)
     step(**given)
