@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import time
@@ -14,6 +13,7 @@ from typing import Any
 from metaplan import assembly, assets, compiler, config
 from metaplan.cache import Cache
 from metaplan.errors import MetaplanError
+from metaplan.machine import version
 from metaplan.plans import shipped
 from metaplan.target import TARGETS
 from metaplan.version import VERSION
@@ -42,10 +42,10 @@ def examine() -> Iterator[Finding]:
 
 
 def _version(name: str) -> Finding:
-    try:
-        return Finding("versions", name, importlib.metadata.version(name))
-    except importlib.metadata.PackageNotFoundError:
+    found = version(name)
+    if found is None:
         return Finding("versions", name, f"missing: pip install {name}", bad=True)
+    return Finding("versions", name, found)
 
 
 def _devices() -> Iterator[Finding]:

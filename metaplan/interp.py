@@ -177,8 +177,8 @@ class _Run:
 
     def _inside(self, source: ir.Input, index: list[Array]) -> Array:
         """At which points every index lies in the array."""
-        pairs = zip(source.dims, index, strict=True)
-        tests = [(i >= 0) & (i < self.plan.size(dim)) for dim, i in pairs]
+        pairs = zip(self.plan.extents(source), index, strict=True)
+        tests = [(i >= 0) & (i < extent) for extent, i in pairs]
         return np.logical_and.reduce(tests) if tests else np.asarray(True)
 
     def _count(self, at: ir.Node, message: str, points: Array) -> None:

@@ -143,6 +143,18 @@ class Plan(Node):
         """The capacity of an axis or dimension; only after ``bind``."""
         return dim if isinstance(dim, int) else dict(self.sizes)[dim]
 
+    def extents(self, source: Input) -> tuple[int, ...]:
+        """How long each dimension of ``source`` is: a dense child behind its parent has its width."""
+        axes = {a.name: a for a in self.axes}
+        out: list[int] = []
+        for at, dim in enumerate(source.dims):
+            axis = axes.get(str(dim))
+            row = axis.parent.name if isinstance(axis, Dense) and axis.parent is not None else None
+            inside = row is not None and row in source.dims[:at]
+            wide = axis.width if inside and isinstance(axis, Dense) else None
+            out.append(wide if isinstance(wide, int) else self.size(dim))
+        return tuple(out)
+
     def root_names(self) -> tuple[str, ...]:
         return tuple(a.name for a in self.axes if isinstance(a, Root))
 

@@ -84,6 +84,13 @@ def not_contiguous(name: str, stride: tuple[int, ...]) -> CallError:
     )
 
 
+def rows_too_far(name: str, stride: tuple[int, ...]) -> CallError:
+    return CallError(
+        f"{name} has strides {list(stride)}: its last rows are 2**31 elements away, or further",
+        hint="pass a view of a smaller tensor; addresses are int32 where the declared sizes fit",
+    )
+
+
 def size_above_capacity(axis: str, live: int, capacity: int) -> CallError:
     return CallError(
         f"{axis}={live} is above the capacity {capacity}",

@@ -41,6 +41,15 @@ def no_columns(axis: str, loc: Loc) -> PlanError:
     return PlanError("mp.on is given nothing to store", loc=loc, hint=f"mp.on({axis}, value, ...)")
 
 
+def part_alone(name: str, part: str, whole: str, loc: Loc) -> PlanError:
+    word = part.removeprefix(f"{whole}_")
+    return PlanError(
+        f"output {name} stands on {part}, which is a part of the rows of {whole}",
+        loc=loc,
+        hint=f"store it in its rows: mp.join({whole}, {word}=...)",
+    )
+
+
 def bad_tail(name: str, lives: str, loc: Loc) -> PlanError:
     return PlanError(
         f"the tail of {name} lives on {lives}; beyond the live points there are no rows",

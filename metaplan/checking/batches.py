@@ -44,7 +44,7 @@ def _live(capacity: int, rng: np.random.Generator) -> int:
 def _values(
     plan: ir.Plan, one: ir.Input, rows: Mapping[str, int], rng: np.random.Generator
 ) -> Array:
-    shape = tuple(plan.size(dim) for dim in one.dims) or (1,)
+    shape = plan.extents(one) or (1,)
     lo = one.dtype.lo if one.lo is None else one.lo
     hi = one.dtype.hi if one.hi is None else one.hi
     if one.name in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -58,13 +59,14 @@ class Array(Value):
 
     def at(self, loc: Loc) -> ir.Expr:
         """The same, asked for at ``loc``."""
-        index = tuple(self._own_axis(d, loc) for d in self.input.dims)
+        axes = [self._own_axis(d, loc) for d in self.input.dims]
+        index = tuple(_place(a, axes[:at], loc) for at, a in enumerate(axes))
         return ir.Load(self.input, index, loc=loc)
 
-    def _own_axis(self, dim: str | int, loc: Loc) -> ir.Expr:
+    def _own_axis(self, dim: str | int, loc: Loc) -> ir.Axis:
         for axis in tracing(self.input.name).axes:
             if axis.name == dim:
-                return ir.Index(axis, loc=loc)
+                return axis
         raise catalogue.unlifted_input(self.input.name, str(dim), self.input.shape, loc)
 
     def __getitem__(self, index: Integer | Axis | tuple[Integer | Axis, ...]) -> Value:
@@ -76,7 +78,11 @@ class Array(Value):
             raise catalogue.index_count(
                 self.input.name, self.input.shape, dims, len(given), Loc.here()
             )
-        exprs = tuple(i.index.expr if isinstance(i, Axis) else lift(i) for i in given)
+        axes = [i.ir if isinstance(i, Axis) else None for i in given]
+        exprs = tuple(
+            _place(i.ir, axes[:at], Loc.here()) if isinstance(i, Axis) else lift(i)
+            for at, i in enumerate(given)
+        )
         lives: ir.Axis | None = None
         for e in exprs:
             if ir.dtype_of(e) in (DType.BOOL, DType.U8):
@@ -87,6 +93,14 @@ class Array(Value):
                 )
             lives = ir.deeper(lives, ir.axis_of(e))
         return Value(ir.Load(self.input, exprs))
+
+
+def _place(axis: ir.Axis, before: Sequence[ir.Axis | None], loc: Loc) -> ir.Expr:
+    """An axis as an index: its place in its row behind its parent, among all points otherwise."""
+    above = ir.parent(axis)
+    if above is not None and above in before:
+        return ir.Offset(axis, loc=loc)
+    return ir.Index(axis, loc=loc)
 
 
 def array(name: str, dtype: DType | type[Array], *marks: object, loc: Loc | None = None) -> Array:

@@ -176,6 +176,8 @@ def _output(name: str, value: Value | Out, at: Loc) -> ir.Output:
     loc = o.loc or at
     first = o.columns[0] if o.columns else o.parts[0][1]
     axis = o.axis.ir if isinstance(o.axis, Axis) else first.axis
+    if isinstance(axis, ir.Part) and not o.parts:
+        raise catalogue.part_alone(name, axis.name, axis.whole.name, loc)
     fences = len(o.columns) == 1 and isinstance(first, Indptr) and o.axis is None
     columns = tuple(c.expr for c in o.columns)
     parts = tuple((part.ir, v.expr) for part, v in o.parts)

@@ -233,8 +233,8 @@ class Tile:
     def address(self, source: ir.Input, index: tuple[ir.Expr, ...]) -> str:
         """The element ``index`` of ``source`` as an offset from its pointer."""
         elements = 1
-        for dim in source.dims:
-            elements *= self.shared.plan.size(dim)
+        for extent in self.shared.plan.extents(source):
+            elements *= extent
         terms: list[str] = []
         for at, i in enumerate(index[:-1]):
             stride = self.shared.use(stride_name(source, at))

@@ -123,8 +123,8 @@ class _Proof:
     def _load(self, e: ir.Load) -> ir.Expr | None:
         given, quiet = facts(e.guard) if e.guard is not None else (), e.loc.unnamed()
         inside: ir.Expr | None = None
-        for at, (dim, index) in enumerate(zip(e.source.dims, e.index, strict=True)):
-            bound = self._bound(e.source, at, dim, index, given, e.loc)
+        for at, index in enumerate(e.index):
+            bound = self._bound(e.source, at, index, given, e.loc)
             if bound is not None:
                 inside = bound if inside is None else ir.Bin(Op.AND, inside, bound, loc=quiet)
         if inside is None:
@@ -140,7 +140,6 @@ class _Proof:
         self,
         source: ir.Input,
         at: int,
-        dim: str | int,
         index: ir.Expr,
         given: Facts,
         loc: ir.Loc,
@@ -194,8 +193,8 @@ class _Proof:
         """``u`` where the element that it updates exists."""
         given = facts(u.where) if u.where is not None else ()
         where = u.where
-        for at, (dim, index) in enumerate(zip(u.target.dims, u.index, strict=True)):
-            inside = self._bound(u.target, at, dim, index, given, u.loc)
+        for at, index in enumerate(u.index):
+            inside = self._bound(u.target, at, index, given, u.loc)
             if inside is None:
                 continue
             outside: ir.Expr = ir.Not(inside, loc=u.loc.unnamed())

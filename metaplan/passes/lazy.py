@@ -89,8 +89,8 @@ class _Lazy(Rewriter):
         if len(ir.chain(ir.axis_of(e))) >= len(ir.chain(ir.axis_of(cond))):
             return False
         return all(
-            self._ranges.of(i).inside(0, self._plan.size(dim) - 1)
-            for dim, i in zip(e.source.dims, e.index, strict=True)
+            self._ranges.of(i).inside(0, extent - 1)
+            for extent, i in zip(self._plan.extents(e.source), e.index, strict=True)
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from metaplan.machine import machine
 from metaplan.replay.run import PLANS, Outcome, Ran
 
 SHOWN = 5  # mismatches that are kept in words
@@ -77,6 +78,7 @@ class Report:
         return {
             "trace": self.trace,
             "device": self.device,
+            "machine": machine(),
             "steps": self.steps,
             "requests": len(self.requests),
             "most_requests_in_a_step": self.most_requests,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def slots(plan: ir.Plan) -> dict[str, Slot]:
     roots = set(plan.root_names())
     made: dict[str, Slot] = {}
     for i in plan.inputs:
-        capacity = tuple(plan.size(d) for d in i.dims)
+        capacity = plan.extents(i)
         made[i.name] = Slot(i.name, i, capacity, tuple(d in roots for d in i.dims))
     for name in plan.root_names():
         made[name] = Slot(name, None, (), (), plan.size(name))
@@ -79,6 +80,8 @@ def check_tensor(slot: Slot, tensor: torch.Tensor, device: torch.device, live: i
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype != slot.dtype:
         raise catalogue.wrong_dtype(slot.name, slot.dtype, dtype)
+    if not slot.scalar and _too_far(slot, tensor):
+        raise catalogue.rows_too_far(slot.name, tuple(tensor.stride()))
     if tensor.device != device:
         raise catalogue.wrong_device(slot.name, str(device), str(tensor.device))
     shape = tuple(tensor.shape)
@@ -89,6 +92,15 @@ def check_tensor(slot: Slot, tensor: torch.Tensor, device: torch.device, live: i
     check_shape(slot, shape, live)
     if shape[-1] > 1 and tensor.stride(-1) != 1:
         raise catalogue.not_contiguous(slot.name, tuple(tensor.stride()))
+
+
+def _too_far(slot: Slot, tensor: torch.Tensor) -> bool:
+    """Whether an element lies beyond what the kernel's addresses reach: int32 for small tables."""
+    strides = tensor.stride()
+    if any(stride >= 1 << 31 for stride in strides):
+        return True
+    last = sum((n - 1) * stride for n, stride in zip(slot.capacity, strides, strict=False))
+    return last >= 1 << 31 > prod(slot.capacity)
 
 
 def check_shape(slot: Slot, shape: tuple[int, ...], live: int | None) -> None:

@@ -154,6 +154,20 @@ def test_replay_reports_steps_and_mismatches(tmp_path: Path) -> None:
     report = json.loads(told.stdout)
     assert (report["steps"], report["mismatches"]) == (12, 0)
     assert set(report["plans"]) == set(SHIPPED) - {"decode_slots"}
+    assert report["machine"]["versions"]["torch"]
+    assert str(tmp_path) not in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "typed"),
+    [
+        (["/some/bin/python3", "-m", "bench.cold", "--out", "a"], "python -m bench.cold --out a"),
+        (["/usr/bin/python", "/usr/bin/metaplan", "replay", "/data/a.csv"], "metaplan replay a.csv"),
+        (["python", "bench/launch.py"], "python bench/launch.py"),
+    ],
+)
+def test_a_report_names_its_command_without_folders(words: list[str], typed: str) -> None:
+    assert command(words) == typed
 
 
 def test_demo_draws_its_picture(tmp_path: Path) -> None:
