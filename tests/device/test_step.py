@@ -210,3 +210,32 @@ def test_broken_promises_are_counted(paged):
     step = plan.compile(**SIZES)
     step(**given)
     assert any("index outside block_table" in line for line in step.flags())
+
+
+def test_beyond_what_a_program_sums_two_launches_do_it():
+    """More points than one program sums by itself: block totals first, then the rest."""
+    req, tok, columns = 16384, 65536, 8
+    plan = paged_decode(page=4, window=6, ring=9, most=5, max_model_len=32, table_rows=64)
+    step = plan.compile(req=req, tok=tok, row=64, page_col=columns)
+    assert step.launches == 2
+    rng = np.random.default_rng(0)
+    for live in (0, 700, 12000):
+        query = rng.integers(0, 5, live).astype(np.int32)
+        inputs = {
+            "req": live,
+            "num_tokens": (query + rng.integers(0, 27, live)).astype(np.int32),
+            "num_rejected": np.zeros(live, np.int32),
+            "query_len": query,
+            "table_row": rng.integers(0, 64, live).astype(np.int32),
+            "block_table": rng.integers(0, 1 << 20, (64, columns), np.int32),
+            "graph_tokens": tok,
+        }
+        before = paged_buffers(PLAN, req, tok, columns)
+        fill(step, before)
+        step(
+            **{
+                n: torch.from_numpy(v).cuda() if isinstance(v, np.ndarray) else v
+                for n, v in inputs.items()
+            }
+        )
+        assert wrong(step, inputs, before) == []
