@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench import measure
+from metaplan.machine import machine
 
 ROUNDS = ("cold", "warm")
 
@@ -84,7 +84,7 @@ def main() -> None:
     run = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     with ThreadPoolExecutor() as side_by_side:
         made = list(side_by_side.map(rounds, shipped()))
-    for row in [{"kind": "run", **measure.machine()}, *made]:
+    for row in [{"kind": "run", **machine()}, *made]:
         if asked.out is not None:
             with asked.out.open("a") as file:
                 file.write(json.dumps({"run": run, **row}) + "\n")

@@ -1,14 +1,10 @@
 # pyright: basic
-"""How long a call takes the host and the GPU, what it asks of the driver, and on which machine that was."""
+"""How long a call takes the host and the GPU, and what it asks of the driver."""
 
 from __future__ import annotations
 
 import gc
-import importlib.metadata
-import os
-import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -147,34 +143,3 @@ def _direction(name: str) -> str:
     if "HtoD" in name:
         return "host_to_device"
     return "device_to_host" if "DtoH" in name else "device_to_device"
-
-
-def machine() -> dict[str, Any]:
-    """Device, driver, versions and the command, to stand beside every number."""
-    record: dict[str, Any] = {
-        "command": " ".join(["python", *sys.orig_argv[1:]]),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "python": platform.python_version(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "versions": {name: _version(name) for name in ("torch", "triton", "numpy")},
-        "device": None,
-    }
-    if torch.cuda.is_available():
-        properties = torch.cuda.get_device_properties(0)
-        record["device"] = {
-            "name": properties.name,
-            "multiprocessors": properties.multi_processor_count,
-            "memory_gib": round(properties.total_memory / 2**30, 1),
-            "capability": list(torch.cuda.get_device_capability(0)),
-            "cuda": torch.version.cuda,
-            "hip": torch.version.hip,
-        }
-    return record
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -24,6 +24,7 @@ from typing import Any
 
 from bench import measure, sides, workloads
 from bench.sides import Case, Place, Side
+from metaplan.machine import machine
 
 COMPILED = (16, 128, 256, 1024)  # batches for torch.compile, with 4 query tokens
 TABLED = {("v4_decode", 16, 1), ("v4_decode", 128, 2)}
@@ -355,7 +356,7 @@ def main() -> None:
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     slow = [case for case in todo if case.side not in NEEDLESS and not case.count]
     print(prepare_all(slow, place, asked.seconds * PREPARING, asked.processes), flush=True)
-    write(asked.out, run_id, {"kind": "run", **measure.machine()})
+    write(asked.out, run_id, {"kind": "run", **machine()})
     left = supervise(todo, place, asked.out, run_id, end - time.monotonic())
     if left:
         print(f"no time for {len(left)} of {len(todo)}: {sorted({c.side for c in left})}")

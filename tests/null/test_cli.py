@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from metaplan.cli import app
+from metaplan.machine import command
 
 SHIPPED = ("decode_slots", "paged_decode", "engine_step", "post_update", "v4_decode")
 OWN = """\
@@ -162,7 +163,10 @@ def test_replay_reports_steps_and_mismatches(tmp_path: Path) -> None:
     ("words", "typed"),
     [
         (["/some/bin/python3", "-m", "bench.cold", "--out", "a"], "python -m bench.cold --out a"),
-        (["/usr/bin/python", "/usr/bin/metaplan", "replay", "/data/a.csv"], "metaplan replay a.csv"),
+        (
+            ["/usr/bin/python", "/usr/bin/metaplan", "replay", "/data/a.csv"],
+            "metaplan replay a.csv",
+        ),
         (["python", "bench/launch.py"], "python bench/launch.py"),
     ],
 )
