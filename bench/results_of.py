@@ -22,7 +22,7 @@ class Results:
     counts: dict[tuple[str, int, int, str], Row]
     compiles: dict[str, Row]
     runs: tuple[Row, ...]
-    floor: Row
+    floors: dict[str, Row]
 
     @classmethod
     def read(cls, path: Path) -> Results:
@@ -30,7 +30,7 @@ class Results:
         rows: dict[tuple[str, int, int, str], Row] = {}
         counts: dict[tuple[str, int, int, str], Row] = {}
         compiles: dict[str, Row] = {}
-        floor: Row = {}
+        floors: dict[str, Row] = {}
         runs: list[Row] = []
         for row in lines:
             match row["kind"]:
@@ -41,15 +41,24 @@ class Results:
                 case "compile":
                     compiles[row["plan"]] = row
                 case "floor":
-                    floor = row
+                    floors[row["run"]] = row
                 case "run":
                     runs.append(row)
-        return cls(rows, counts, compiles, tuple(runs), floor)
+        return cls(rows, counts, compiles, tuple(runs), floors)
 
     def value(self, cell: Cell, side: str, name: str = "gpu_us") -> float | None:
         """One number, of a side that was right; None where there is none."""
         row = self.rows.get((*cell, side), {})
         return row.get(name) if row.get("checked") else None
+
+    @property
+    def floor(self) -> Row:
+        """What doing nothing cost in the first run, which measured most; empty without one."""
+        return next(iter(self.floors.values()), {})
+
+    def floor_of(self, cell: Cell, side: str) -> Row:
+        """The same in the run that measured ``side`` of ``cell``."""
+        return self.floors.get(self.rows[*cell, side]["run"], self.floor)
 
     def cells(self) -> list[Cell]:
         """Every (variant, batch, query) that has a row, in a steady order."""

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.results_of import Ratio, Results, middle
+from bench.results_of import Ratio, Results, Row, middle
 
 COMPILED = "torch.compile, static"
 WITHOUT = ("synchronizations", "device_to_host", "allocations", "pageable")
@@ -75,20 +75,26 @@ def _bound_step(results: Results) -> Verdict:
     target = "CPU time of a bound step / the cheaper of a raw driver launch and a graph replay"
     if not results.floor:
         return Verdict(target, "<= 1.3", "not measured", None)
-    floor = min(results.floor["driver_cpu_us"], results.floor["replay_cpu_us"])
     ratios = [
-        Ratio(cell, took, floor)
+        Ratio(cell, took, _nothing(results.floor_of(cell, "ours")))
         for cell in results.cells()
         if (took := results.value(cell, "ours", "cpu_us")) is not None
     ]
-    return _bounded(f"{target} ({floor:.1f} us)", 1.3, ratios)
+    return _bounded(f"{target} ({_nothing(results.floor):.1f} us)", 1.3, ratios)
+
+
+def _nothing(floor: Row) -> float:
+    """The cheaper way to launch an empty kernel."""
+    return min(floor["driver_cpu_us"], floor["replay_cpu_us"])
 
 
 def _from_host(results: Results) -> Verdict:
     target = "the same with host inputs / bound step + one pinned copy + writing the bytes"
-    copy = results.floor.get("pinned_copy_cpu_us")
     ratios: list[Ratio] = []
     for cell in results.cells():
+        if (*cell, "ours from host") not in results.rows:
+            continue
+        copy = results.floor_of(cell, "ours from host").get("pinned_copy_cpu_us")
         took = results.value(cell, "ours from host", "cpu_us")
         write = results.value(cell, "ours from host", "cpu_us_write")
         bound = results.value(cell, "ours", "cpu_us")

@@ -35,6 +35,7 @@ class Facts:
     barriers: int
     shared_bytes: int
     warps: int
+    column_scans: int = 0
 
 
 def types(kernel: Kernel) -> dict[str, str]:
@@ -71,6 +72,12 @@ def compiled(job: tuple[str, str]) -> tuple[Facts, ...]:
     )  # fmt: skip
 
 
+def _column_scans(ttgir: str) -> int:
+    """Running sums over more than one dimension: triton 3.6 gives wrong ones for a column."""
+    scanned = re.findall(r'"tt\.scan"\(.*?\}\) : \(tensor<([^,]*),', ttgir, re.S)
+    return sum(shape.count("x") > 1 for shape in scanned)
+
+
 def facts(kernel) -> Facts:
     shared = kernel.binary.metadata.shared
     if (ptx := kernel.text.get("ptx")) is not None:
@@ -82,6 +89,7 @@ def facts(kernel) -> Facts:
             barriers=len(re.findall(r"\bbar(?:rier)?\.(?:cta\.)?sync", ptx)),
             shared_bytes=shared,
             warps=kernel.num_warps,
+            column_scans=_column_scans(kernel.text["ttgir"]),
         )
     text = kernel.text["amdgcn"]
     # Scalar registers spill into lanes of vector registers, which costs no memory.
@@ -129,6 +137,12 @@ def stores(body: tuple[Stmt, ...]) -> list[Store]:
             case _:
                 pass
     return out
+
+
+@pytest.mark.parametrize("arch", TARGETS)
+@pytest.mark.parametrize("plan", PLANS)
+def test_running_sums_are_over_vectors(every, plan: str, arch: str):
+    assert [k.column_scans for k in every[plan, arch]] == [0]
 
 
 @pytest.mark.parametrize("plan", PLANS)
