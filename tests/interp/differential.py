@@ -153,8 +153,14 @@ def first_difference(want: np.ndarray, got: np.ndarray, said: np.ndarray) -> str
     return f"{list(at)} is {got[at]}, the plan means {want[at]}; {int(differs.sum())} cells differ"
 
 
-def compare(compiled: Compiled, inputs: Mapping[str, Any], seed: int = 0) -> Arrays:
-    """Asserts that the kernel does to every buffer and state what the plan means; returns them."""
+def compare(
+    compiled: Compiled, inputs: Mapping[str, Any], seed: int = 0, *, exact: bool = True
+) -> Arrays:
+    """Asserts that the kernel does to every buffer and state what the plan means; returns them.
+
+    A promise that the meaning sees broken, the kernel counts. The reverse holds where a promise is
+    made on the axis on which it is used, which ``exact`` asks for: a row without points still counts.
+    """
     given, live = split(compiled, inputs)
     want, got = garbage_buffers(compiled.plan, seed), garbage_buffers(compiled.plan, seed)
     mine, theirs = ({n: v.copy() for n, v in given.items()} for _ in range(2))
@@ -168,5 +174,6 @@ def compare(compiled: Compiled, inputs: Mapping[str, Any], seed: int = 0) -> Arr
     }
     wrong = {n: text for n, text in wrong.items() if text}
     assert not wrong, wrong
-    assert bool(sum(broken.values())) == bool(sum(flags)), (broken, flags)
+    assert sum(flags) or not broken, (broken, flags)
+    assert broken or not (exact and sum(flags)), (broken, flags)
     return got | {n: theirs[n] for n in compiled.states}
