@@ -26,7 +26,7 @@ def differences(built: Built, batch: Batch, seed: int) -> list[str]:
     meant, made = ({n: a.copy() for n, a in batch.inputs.items()} for _ in range(2))
     interp.run(plan, meant, batch.live, want)
     interp.run(plan, {n: a.copy() for n, a in batch.inputs.items()}, batch.live, other)
-    _launch(built, made, batch.live, got)
+    launch(built, made, batch.live, got)
     loose = {o.name for o in plan.outputs if isinstance(o.tail, ir.Undefined)}
     said = {n: (want[n] == other[n]) | (n not in loose) for n in want}
     found = [_difference(n, want[n], got[n], said[n]) for n in want]
@@ -44,8 +44,11 @@ def _buffers(plan: ir.Plan, seed: int) -> Buffers:
     }  # fmt: skip
 
 
-def _launch(built: Built, inputs: Buffers, live: dict[str, int], buffers: Buffers) -> None:
-    """Runs the kernels on a GPU, or on CPU tensors where triton is an interpreter."""
+def launch(built: Built, inputs: Buffers, live: dict[str, int], buffers: Buffers) -> int:
+    """Runs the kernels on a GPU, or on CPU tensors where triton is an interpreter.
+
+    Fills ``buffers`` and the states among ``inputs`` in place; the number of broken promises.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     module = modules.load(built.source, built.program.name)
     given = {n: torch.from_numpy(a).to(device) for n, a in (inputs | buffers).items()}
@@ -70,6 +73,7 @@ def _launch(built: Built, inputs: Buffers, live: dict[str, int], buffers: Buffer
     for arrays in (inputs, buffers):
         for name, array in arrays.items():
             array[...] = given[name].cpu().numpy()
+    return int(scratch["flags"].sum()) if "flags" in scratch else 0
 
 
 def _difference(name: str, want: Array, got: Array, said: Array) -> str:
