@@ -31,7 +31,8 @@ def introduction(steps: int, device: str) -> str:
     return (
         f"{steps} decode steps of {NAME}: {CONVERSATION.requests_per_second} requests a second,\n"
         f"up to {SETTINGS.max_requests} at once, {SETTINGS.drafts} draft token each, pages reused.\n"
-        f"Each step fills the buffers of four plans ({how}) and compares them with the oracle."
+        f"Each step fills the buffers of four plans ({how})\n"
+        f"and compares every cell with the oracle."
     )
 
 

@@ -15,6 +15,7 @@ def replayed(report: Report) -> None:
         f"{report.trace} on {report.device}: {report.steps:,} steps, {len(report.requests):,} requests "
         f"(at most {report.most_requests} at once), {report.tokens:,} tokens",
         highlight=False,
+        soft_wrap=True,
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     gpu = any(totals.gpu_us for totals in report.plans.values())

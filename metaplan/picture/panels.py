@@ -79,13 +79,13 @@ def page_table(sheet: Sheet, x: float, y: float, step: Snapshot, follow: int) ->
 
 
 def tokens(sheet: Sheet, x: float, y: float, step: Snapshot, follow: int) -> None:
-    """int64[tok] strips under the cuts that cu_seqlens makes."""
+    """int64[tok] strips under the cuts that cu_seqlens_q makes."""
     capacity, left = len(step.positions), x + LABELS
     heading(
         sheet, x, y, "3  Query tokens",
-        "query_len tokens a request, packed; cu_seqlens is the exclusive sum: the cuts between requests.",
+        "query_len tokens a request, packed; cu_seqlens_q is the exclusive sum: the cuts between requests.",
     )  # fmt: skip
-    _name(sheet, x, y + 1.45, "cu_seqlens")
+    _name(sheet, x, y + 1.45, "cu_seqlens_q")
     for at, value in enumerate(step.cu_seqlens[: step.requests + 1]):
         _cut(sheet, left + value, y + 1.45, value)
         if at < step.requests:
