@@ -514,7 +514,7 @@ def v4_decode_batch(
 
 
 @triton.jit
-def v4_decode_req_7(
+def v4_decode_req_sums(
     program,
     req_size_ptr,
     query_len_ptr,
@@ -535,57 +535,37 @@ def v4_decode_req_7(
             every = above + tl.arange(0, 128)[:, None]
             query_len = tl.load(query_len_ptr + every, mask=every < first_row, other=0)
             tok_offset = tl.arange(0, 8)[None, :]
+            tok_counted = (every < first_row) & (tok_offset < query_len)
             ctx_sched = tl.load(ctx_sched_ptr + every, mask=every < first_row, other=0)
             num_rejected = tl.load(num_rejected_ptr + every, mask=every < first_row, other=0)
-            req_value = ctx_sched - num_rejected
             # ctx = mp.expect(ctx_sched - num_rejected, 0, longest)
-            ctx = tl.maximum(req_value, 0)
-            req_value_2 = ctx - query_len
-            tok_value = req_value_2 + tok_offset
+            ctx = tl.maximum(ctx_sched - num_rejected, 0)
             # last = mp.expect(ctx - query_len + tok.offset, 0, longest - 1)
-            last = tl.maximum(tok_value, 0)
-            tok_value_2 = last + 1
-            tok_value_3 = tok_value_2 % 4
+            last = tl.maximum(ctx - query_len + tok_offset, 0)
+            tok_value = last + 1
             # closes = (last + 1) % ratio == 0
-            closes = tok_value_3 == 0
-            tok_value_4 = closes.to(tl.int32)
-            tok_sum = tl.sum(tl.where((every < first_row) & (tok_offset < query_len), tok_value_4, 0), 1, keep_dims=True)
+            closes = tok_value % 4 == 0
+            tok_sum = tl.sum(tl.where(tok_counted, closes.to(tl.int32), 0), 1, keep_dims=True)
             req_before_parts = req_before_parts + tl.where(every < first_row, tok_sum, 0)
-            tok_offset_2 = tl.arange(0, 8)[None, :]
-            tok_value_5 = req_value_2 + tok_offset_2
-            last_2 = tl.maximum(tok_value_5, 0)
-            tok_value_6 = last_2 + 1
-            tok_value_7 = tok_value_6 % 128
-            closes_2 = tok_value_7 == 0
-            tok_value_8 = closes_2.to(tl.int32)
-            tok_sum_2 = tl.sum(tl.where((every < first_row) & (tok_offset_2 < query_len), tok_value_8, 0), 1, keep_dims=True)
+            closes_2 = tok_value % 128 == 0
+            tok_sum_2 = tl.sum(tl.where(tok_counted, closes_2.to(tl.int32), 0), 1, keep_dims=True)
             req_before_2_parts = req_before_2_parts + tl.where(every < first_row, tok_sum_2, 0)
         req_before = tl.sum(req_before_parts)
         req_before_2 = tl.sum(req_before_2_parts)
         query_len_2 = tl.load(query_len_ptr + req, mask=req_live, other=0)
-        tok_offset_3 = tl.arange(0, 8)[None, :]
+        tok_offset_2 = tl.arange(0, 8)[None, :]
+        tok_counted_2 = req_live & (tok_offset_2 < query_len_2)
         ctx_sched_2 = tl.load(ctx_sched_ptr + req, mask=req_live, other=0)
         num_rejected_2 = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
-        req_value_3 = ctx_sched_2 - num_rejected_2
-        ctx_2 = tl.maximum(req_value_3, 0)
-        req_value_4 = ctx_2 - query_len_2
-        tok_value_9 = req_value_4 + tok_offset_3
-        last_3 = tl.maximum(tok_value_9, 0)
-        tok_value_10 = last_3 + 1
-        tok_value_11 = tok_value_10 % 4
-        closes_3 = tok_value_11 == 0
-        tok_value_12 = closes_3.to(tl.int32)
-        tok_sum_3 = tl.sum(tl.where(req_live & (tok_offset_3 < query_len_2), tok_value_12, 0), 1, keep_dims=True)
+        ctx_2 = tl.maximum(ctx_sched_2 - num_rejected_2, 0)
+        last_2 = tl.maximum(ctx_2 - query_len_2 + tok_offset_2, 0)
+        tok_value_2 = last_2 + 1
+        closes_3 = tok_value_2 % 4 == 0
+        tok_sum_3 = tl.sum(tl.where(tok_counted_2, closes_3.to(tl.int32), 0), 1, keep_dims=True)
         req_count = tl.where(req_live, tok_sum_3, 0)
         req_sum = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
-        tok_offset_4 = tl.arange(0, 8)[None, :]
-        tok_value_13 = req_value_4 + tok_offset_4
-        last_4 = tl.maximum(tok_value_13, 0)
-        tok_value_14 = last_4 + 1
-        tok_value_15 = tok_value_14 % 128
-        closes_4 = tok_value_15 == 0
-        tok_value_16 = closes_4.to(tl.int32)
-        tok_sum_4 = tl.sum(tl.where(req_live & (tok_offset_4 < query_len_2), tok_value_16, 0), 1, keep_dims=True)
+        closes_4 = tok_value_2 % 128 == 0
+        tok_sum_4 = tl.sum(tl.where(tok_counted_2, closes_4.to(tl.int32), 0), 1, keep_dims=True)
         req_count_2 = tl.where(req_live, tok_sum_4, 0)
         req_sum_2 = req_before_2 + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count_2), 0), 1, keep_dims=True)
         tl.store(cu_compress_4_ptr + req, req_sum, mask=req_live)
@@ -691,30 +671,20 @@ def v4_decode_req_tail(
         query_len = tl.load(query_len_ptr + every, mask=every < req_size, other=0)
         cu_seqlens_q_parts = cu_seqlens_q_parts + tl.where(every < req_size, query_len, 0)
         tok_offset = tl.arange(0, 8)[None, :]
+        tok_counted = (every < req_size) & (tok_offset < query_len)
         ctx_sched = tl.load(ctx_sched_ptr + every, mask=every < req_size, other=0)
         num_rejected = tl.load(num_rejected_ptr + every, mask=every < req_size, other=0)
-        req_value = ctx_sched - num_rejected
         # ctx = mp.expect(ctx_sched - num_rejected, 0, longest)
-        ctx = tl.maximum(req_value, 0)
-        req_value_2 = ctx - query_len
-        tok_value = req_value_2 + tok_offset
+        ctx = tl.maximum(ctx_sched - num_rejected, 0)
         # last = mp.expect(ctx - query_len + tok.offset, 0, longest - 1)
-        last = tl.maximum(tok_value, 0)
-        tok_value_2 = last + 1
-        tok_value_3 = tok_value_2 % 4
+        last = tl.maximum(ctx - query_len + tok_offset, 0)
+        tok_value = last + 1
         # closes = (last + 1) % ratio == 0
-        closes = tok_value_3 == 0
-        tok_value_4 = closes.to(tl.int32)
-        tok_sum = tl.sum(tl.where((every < req_size) & (tok_offset < query_len), tok_value_4, 0), 1, keep_dims=True)
+        closes = tok_value % 4 == 0
+        tok_sum = tl.sum(tl.where(tok_counted, closes.to(tl.int32), 0), 1, keep_dims=True)
         req_total_parts = req_total_parts + tl.where(every < req_size, tok_sum, 0)
-        tok_offset_2 = tl.arange(0, 8)[None, :]
-        tok_value_5 = req_value_2 + tok_offset_2
-        last_2 = tl.maximum(tok_value_5, 0)
-        tok_value_6 = last_2 + 1
-        tok_value_7 = tok_value_6 % 128
-        closes_2 = tok_value_7 == 0
-        tok_value_8 = closes_2.to(tl.int32)
-        tok_sum_2 = tl.sum(tl.where((every < req_size) & (tok_offset_2 < query_len), tok_value_8, 0), 1, keep_dims=True)
+        closes_2 = tok_value % 128 == 0
+        tok_sum_2 = tl.sum(tl.where(tok_counted, closes_2.to(tl.int32), 0), 1, keep_dims=True)
         req_total_2_parts = req_total_2_parts + tl.where(every < req_size, tok_sum_2, 0)
     cu_seqlens_q = tl.sum(cu_seqlens_q_parts)
     req_total = tl.sum(req_total_parts)
@@ -990,7 +960,7 @@ def v4_decode(
             num_rejected_ptr, num_write_4_ptr, num_compress_128_ptr, num_write_128_ptr,
         )
     elif program < 2153:
-        v4_decode_req_7(
+        v4_decode_req_sums(
             program - 2121, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             cu_compress_4_ptr, cu_compress_128_ptr,
         )

@@ -211,7 +211,7 @@ def _shaped(
     last = axes[-1]
     inner = [e for e in ir.walk(*roots) if isinstance(e, ir.Reduce) and e.to is not None]
     if any(frame(e.to) == axes for e in inner):
-        return Work(last.name, axes, None, (), (), reduces=True)
+        return Work(f"{last.name}_sums", axes, None, (), (), reduces=True)
     if len(axes) > 1 and ranges.bound(last) <= limits.short:
         return Work(last.name, axes, None, (), ())
     return Work(last.name, axes[:-1], last, (), ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from metaplan import ir
 from metaplan.lower.emit import Level, Text, Tile, joined, total_of
@@ -52,6 +53,11 @@ class Summing(Tile):
 
     block_at: Block | None = None
     wanted: Wanted | None = None
+
+    @cached_property
+    def inner(self) -> dict[ir.Axis, Summing]:
+        """The tiles that sums over a child of this one's rows have made."""
+        return {}
 
     def below(self, level: Level, *, column: bool | None = None) -> Summing:
         tile = super().below(level, column=column)
@@ -156,7 +162,7 @@ class Summing(Tile):
         assert self.wanted is not None
         partials = self.shared.partials
         alike = [s for s in self.wanted.scans if (s in partials) == (e in partials)]
-        branch = [s for s in alike if _one_pass(s.over, e.over)]
+        branch = [s for s in alike if _one_pass(s, e)]
         limit = self._limit(e.over)
         branch = [s for s in branch if self._limit(s.over).rows == limit.rows]
         deepest = max((len(frame(s.over)) for s in branch), default=0)
@@ -215,6 +221,25 @@ class Summing(Tile):
             return tile.text(of)
         return tile.reduce_row(e, of, over, at), ATOM
 
+    def _inner(self, over: ir.Axis, body: list[Stmt], first: str) -> Summing:
+        """The points of ``over`` beside the rows of this tile; the same for every sum over them."""
+        if not first and over in self.inner:
+            return self.inner[over]
+        bound = self.shared.ranges.bound(over)
+        offset = self.shared.names.fresh(f"{over.name}_offset")
+        lanes = f"tl.arange(0, {min(power(bound), _MANY)})" + ("[None, :]" if self.column else "")
+        limit = self.at(length_of(over), 2)
+        body.append(Let(offset, f"{first} + {lanes}" if first else lanes))
+        tile = self.below(Level(over, offset, f"{offset} < {limit}", body))
+        tile.block_at = None
+        level = tile.levels[-1]
+        counted = self.shared.names.fresh(f"{over.name}_counted")
+        body.append(Let(counted, level.live))
+        level.live = counted
+        if not first:
+            self.inner[over] = tile
+        return tile
+
     def total(self, e: ir.Reduce) -> str:
         """A combination over the whole batch; one pass makes all that a branch of axes needs."""
         wanted = self.root().wanted or Wanted()
@@ -232,7 +257,7 @@ class Summing(Tile):
         """Whether one pass can make both."""
         partials = self.shared.partials
         ready = [ir.Scan(t.of, t.over) in partials for t in (a, b)]
-        return ready[0] == ready[1] and _one_pass(a.over, b.over)
+        return ready[0] == ready[1] and _one_pass(a, b)
 
     def _total_name(self, e: ir.Reduce) -> str:
         names = self.shared.names
@@ -252,15 +277,9 @@ class Summing(Tile):
         name = names.fresh(names.wish(e) or f"{over.name}_{e.op.value}")
         out, dtype = self.block(at), ir.dtype_of(of)
         looped = bound > _MANY
-        offset = names.fresh(f"{over.name}_offset")
-        lanes = f"tl.arange(0, {min(power(bound), _MANY)})" + ("[None, :]" if self.column else "")
         first = names.fresh(f"{over.name}_first") if looped else ""
         body: list[Stmt] = [] if looped else out
-        limit = self.at(length_of(over), 2)
-        body.append(Let(offset, f"{first} + {lanes}" if looped else lanes))
-        inner = self.below(Level(over, offset, f"{offset} < {limit}", body))
-        inner.block_at = None
-        inner.expect([of])
+        inner = self._inner(over, body, first)
         start = identity(e.op, dtype)
         value = f"tl.where({inner.live(len(inner.levels))}, {inner.plain(of)}, {start})"
         total = f"tl.{e.op.value}({value}, {'1, keep_dims=True' if self.column else '0'})"
@@ -285,8 +304,14 @@ def whole(e: ir.Reduce) -> ir.Reduce:
     return ir.Reduce(e.op, of, over, None, loc=e.loc)
 
 
-def _one_pass(a: ir.Axis, b: ir.Axis) -> bool:
-    """Whether two sums can share a pass: one axis, or an axis and its parent."""
-    if same_lanes(a, b):
+def _one_pass(a: ir.Scan | ir.Reduce, b: ir.Scan | ir.Reduce) -> bool:
+    """Whether two sums can share a pass: one axis, or an axis and its parent.
+
+    A sum whose value is itself one over a row below needs that row for its lanes.
+    """
+    if same_lanes(a.over, b.over):
         return True
-    return frame(a)[:-1] == frame(b) or frame(b)[:-1] == frame(a)
+    if any(isinstance(e, ir.Reduce) and e.to is not None for e in ir.walk(a.of, b.of)):
+        return False
+    one, other = frame(a.over), frame(b.over)
+    return one[:-1] == other or other[:-1] == one
