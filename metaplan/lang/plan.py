@@ -16,7 +16,7 @@ from metaplan.lang.axes import Axis, Indptr
 from metaplan.lang.dtypes import Typed
 from metaplan.lang.tracing import CURRENT, Trace
 from metaplan.lang.values import Value, described, lift, name_of, one_branch
-from metaplan.lang.words import Change, Out
+from metaplan.lang.words import Change, Out, Outputs
 
 if TYPE_CHECKING:
     from metaplan.runtime.step import Step
@@ -61,7 +61,7 @@ class Plan:
         return make_step(self.ir, sizes, device=device, target=target, lag=lag)
 
 
-def plan(function: Callable[..., Mapping[str, Value | Out | Change]]) -> Plan:
+def plan(function: Callable[..., Outputs]) -> Plan:
     """Declares a plan: the parameters are its inputs, the returned dict its outputs by name.
 
     A parameter is ``Annotated[i32, "req", "page", mp.below(n)]``: a device tensor with those

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from metaplan import catalogue, ir
 from metaplan.errors import Loc
@@ -235,6 +237,10 @@ class Change:
     value: ir.Expr
     where: ir.Expr | None
     loc: Loc
+
+
+Outputs: TypeAlias = Mapping[str, Value | Out | Change]
+"""What the function of a plan returns: its outputs and the changes of its states, by name."""
 
 
 def update(at: Value, value: Integer, *, where: Value | None = None) -> Change:
