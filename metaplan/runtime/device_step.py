@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from metaplan import catalogue
+from metaplan import catalogue, config
 from metaplan.compiler import Built
+from metaplan.debugging import binaries
 from metaplan.program import Kernel as Planned
 from metaplan.program import Role
 from metaplan.runtime import inputs as given
@@ -45,7 +46,7 @@ def compiled(built: Built) -> tuple[Kernel, ...]:
     """The kernels of a build for its target, from the disk cache where they are there."""
     module = modules.load(built.source, built.program.name)
     ours = (Role.OUTPUT, Role.FLAGS, Role.WORKSPACE)
-    return tuple(
+    made = tuple(
         compile_kernel(
             getattr(module, k.name),
             types_of(k),
@@ -56,6 +57,9 @@ def compiled(built: Built) -> tuple[Kernel, ...]:
         )
         for k in built.program.kernels
     )
+    for kernel in made:
+        binaries(kernel.text, kernel.name, config.load())
+    return made
 
 
 class DeviceStep(Step):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaplan import catalogue, ir
 from metaplan.compiler import Built, build
+from metaplan.debugging import report
 from metaplan.runtime.inputs import Slot, slots
 from metaplan.target import DEFAULT
 from metaplan.target import target as named
@@ -22,14 +23,19 @@ def make_step(
     """Compiles ``plan`` for a device; see ``Plan.compile``."""
     from metaplan import config
 
-    if device == "cpu" or config.load().interpret:
+    settings = config.load()
+    if device == "cpu" or settings.interpret:
         from metaplan.runtime.host_step import HostStep
 
-        return HostStep(build(plan, sizes, named(target) if target else DEFAULT))
+        built = build(plan, sizes, named(target) if target else DEFAULT)
+        report(plan, sizes, built, settings)
+        return HostStep(built)
     from metaplan.runtime.device_step import DeviceStep, device_target
 
     where, arch = device_target(device)
-    return DeviceStep(build(plan, sizes, named(target or arch)), where, lag)
+    built = build(plan, sizes, named(target or arch))
+    report(plan, sizes, built, settings)
+    return DeviceStep(built, where, lag)
 
 
 class Step:

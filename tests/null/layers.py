@@ -23,7 +23,7 @@ LAYERS = (
     ("sums", "writes", "schedule"),
     ("lower", "codegen", "explain"),
     ("compiler", "export"),
-    ("cache",),
+    ("cache", "debugging"),
     ("runtime",),
     ("plans", "adapters", "assembly"),
     ("picture",),
