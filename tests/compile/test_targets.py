@@ -74,7 +74,7 @@ def compiled(job: tuple[str, str]) -> tuple[Facts, ...]:
 
 def _column_scans(ttgir: str) -> int:
     """Running sums over more than one dimension: triton 3.6 gives wrong ones for a column."""
-    scanned = re.findall(r'"tt\.scan"\(.*?\}\) : \(tensor<([^,]*),', ttgir, re.S)
+    scanned = re.findall(r'"tt\.scan"\(.*?\}\) : \(tensor<([^,]*),', ttgir, re.DOTALL)
     return sum(shape.count("x") > 1 for shape in scanned)
 
 
