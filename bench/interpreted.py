@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton
 
 from bench.check import Judge, on_device
 from bench.workloads import Workload
+from metaplan.checking.kernels import run as run_kernels
 from metaplan.compiler import Built
-from metaplan.program import Param, Role
 from metaplan.runtime import modules
-from tests.interpreter_masks import boolean_masks
 
 
 class Interpreted:
@@ -28,32 +25,17 @@ class Interpreted:
         self.module = modules.load(built.source, built.program.name)
         self.flags = torch.zeros(max(len(built.program.flags), 1), dtype=torch.int32)
         states = {name: self.buffers[name] for name in judge.workload.states}
-        self.tensors = on_device(judge.workload.given(), "cpu") | states
         types = {"int32": torch.int32, "int64": torch.int64}
-        self.between = {
+        between = {
             b.name: torch.full(b.shape, -1, dtype=types[b.dtype])
             for b in built.program.buffers
             if b.name not in self.buffers and b.name != "flags"
         }
+        given = on_device(judge.workload.given(), "cpu") | states
+        self.tensors = {**given, **self.buffers, **between, "flags": self.flags}
 
     def __call__(self) -> None:
-        for kernel in self.built.program.kernels:
-            arguments = {p.name: self._argument(p) for p in kernel.params}
-            with boolean_masks():
-                getattr(self.module, kernel.name)[kernel.grid,](**arguments)
-
-    def _argument(self, p: Param) -> Any:
-        match p.role:
-            case Role.STRIDE:
-                return self.tensors[p.of].stride(p.dim)
-            case Role.FLAGS:
-                return self.flags
-            case Role.OUTPUT:
-                return self.buffers[p.of]
-            case Role.WORKSPACE:
-                return self.between[p.of]
-            case _:
-                return self.tensors[p.of]
+        run_kernels(self.built.program, self.module, self.tensors)
 
     def broken(self) -> list[str]:
         """Promises of the data that were not kept."""

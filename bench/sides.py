@@ -76,7 +76,7 @@ class Place:
 
     def masks(self) -> contextlib.AbstractContextManager[None]:
         """What the interpreter needs around kernels that mix scalar and vector masks."""
-        from tests.interpreter_masks import boolean_masks
+        from metaplan.checking.masks import boolean_masks
 
         return boolean_masks() if self.device == "cpu" else contextlib.nullcontext()
 

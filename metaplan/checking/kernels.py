@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from metaplan import interp, ir
 from metaplan.checking.batches import Array, Batch
 from metaplan.checking.masks import boolean_masks
 from metaplan.compiler import Built
-from metaplan.program import Role
+from metaplan.program import Program, Role
 from metaplan.runtime import modules
 
 Buffers = dict[str, Array]
@@ -50,30 +52,29 @@ def launch(built: Built, inputs: Buffers, live: dict[str, int], buffers: Buffers
     Fills ``buffers`` and the states among ``inputs`` in place; the number of broken promises.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    module = modules.load(built.source, built.program.name)
     given = {n: torch.from_numpy(a).to(device) for n, a in (inputs | buffers).items()}
     scratch = {
         b.name: torch.zeros(b.shape, dtype=getattr(torch, b.dtype), device=device)
         for b in built.program.buffers
         if b.name not in buffers
     }
-    for kernel in built.program.kernels:
-        arguments: dict[str, Any] = {}
-        for p in kernel.params:
-            match p.role:
-                case Role.LIVE:
-                    number = torch.tensor([live[p.of]], dtype=torch.int32, device=device)
-                    arguments[p.name] = number
-                case Role.STRIDE:
-                    arguments[p.name] = given[p.of].stride(p.dim)
-                case _:
-                    arguments[p.name] = given[p.of] if p.of in given else scratch[p.of]
-        with boolean_masks():
-            getattr(module, kernel.name)[(kernel.grid,)](**arguments, num_warps=kernel.num_warps)
+    sizes = {n: torch.tensor([k], dtype=torch.int32, device=device) for n, k in live.items()}
+    run(built.program, modules.load(built.source, built.program.name), scratch | sizes | given)
     for arrays in (inputs, buffers):
         for name, array in arrays.items():
             array[...] = given[name].cpu().numpy()
     return int(scratch["flags"].sum()) if "flags" in scratch else 0
+
+
+def run(program: Program, module: ModuleType, tensors: Mapping[str, torch.Tensor]) -> None:
+    """The kernels of ``module`` in order; ``tensors`` has all that they take, by what it is of."""
+    for kernel in program.kernels:
+        arguments: dict[str, Any] = {
+            p.name: tensors[p.of].stride(p.dim) if p.role is Role.STRIDE else tensors[p.of]
+            for p in kernel.params
+        }
+        with boolean_masks():
+            getattr(module, kernel.name)[(kernel.grid,)](**arguments, num_warps=kernel.num_warps)
 
 
 def _difference(name: str, want: Array, got: Array, said: Array) -> str:

@@ -10,8 +10,8 @@ import pytest
 
 from bench.rivals import hand_fused, numpy_copy, torch_ops
 from bench.rivals.geometry import V4
+from metaplan.checking.masks import boolean_masks
 from tests.interp.rival_buffers import arrays, device_inputs, tensors
-from tests.interpreter_masks import boolean_masks
 from tests.oracle.batches import PAGE_COL, REQ, TOK, engine_inputs, paged_inputs, post_inputs
 from tests.oracles import (
     Config,

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import triton
 
-from tests.interpreter_masks import boolean_masks
+from metaplan.checking.masks import boolean_masks
 from tests.peers.vllm_kernels import Kernels, to_device
 
 NEVER = 2**31 - 1
