@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 from metaplan import interp, ir
+from metaplan.checking.masks import boolean_masks
 from metaplan.compiler import Built, build
 from metaplan.lower.program import lower
 from metaplan.program import Role
 from metaplan.schedule import Schedule
 from metaplan.target import DEFAULT
-from tests.interpreter_masks import boolean_masks
 from tests.running import garbage, garbage_buffers
 
 GUARD = 64
