@@ -27,7 +27,7 @@ from metaplan.schedule import Schedule
 from metaplan.target import DEFAULT
 from tests.running import garbage, garbage_buffers
 
-GUARD = 64
+GUARD = 4096
 Arrays = dict[str, np.ndarray]
 Change = Callable[[Schedule], Schedule]
 

@@ -23,7 +23,7 @@ def tails(n: Annotated[i32, "req", mp.below(5)], graph: Annotated[i32, mp.betwee
         undefined=mp.tail(tok.offset, mp.UNDEFINED),
         until=mp.tail(tok.offset, 9, until=graph),
         marks=mp.tail(tok.offset > 1, True),
-        record=mp.tail(mp.on(tok, tok.offset, n), -1, until=graph),
+        pairs=mp.tail(mp.on(tok, tok.offset, n), -1, until=graph),
     )
 
 
@@ -43,4 +43,4 @@ def _(given, to: Loops):
     to.put("until", (offset + [9] * max(graph - live, 0))[:room])
     to.put("marks", [j > 1 for j in offset], 1)
     record = [v for k in n for j in range(k) for v in (j, k)]
-    to.put("record", (record + [-1, -1] * max(graph - live, 0))[: 2 * room])
+    to.put("pairs", (record + [-1, -1] * max(graph - live, 0))[: 2 * room])
