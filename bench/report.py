@@ -13,7 +13,7 @@ import argparse
 import re
 from pathlib import Path
 
-from bench import figures, workloads
+from bench import evidence, figures, workloads
 from bench.results_of import Results
 from bench.targets import verdicts
 
@@ -95,6 +95,11 @@ that the capacity is 1024 requests (4096 beyond) of 8 query tokens whatever the 
 <!-- generated: compile -->
 <!-- end -->
 
+## On real traffic
+
+<!-- generated: traces -->
+<!-- end -->
+
 ## What has no result
 
 <!-- generated: wrong -->
@@ -113,6 +118,7 @@ def blocks(results: Results) -> dict[str, str]:
         "bandwidth": _bandwidth(results),
         "counts": _counts(results),
         "compile": _compile(results),
+        "traces": _traces(),
         "wrong": _wrong(results),
     }
 
@@ -276,6 +282,11 @@ def _compile(results: Results) -> str:
     return table(
         ["at 1024 requests x 8 query tokens", "cold s", "warm s", "of it, to the text s"], rows
     )
+
+
+def _traces() -> str:
+    run = "\n".join(f"$ {command}" for command in evidence.commands())
+    return f"{table(evidence.HEAD, evidence.rows())}\n\n```console\n{run}\n```"
 
 
 def _wrong(results: Results) -> str:
