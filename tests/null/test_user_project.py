@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -30,8 +31,9 @@ def project(tmp_path: Path) -> Path:
 def run(folder: Path, *words: str) -> tuple[int, str]:
     """The exit code of ``python *words`` in ``folder``, and what it said."""
     done = subprocess.run(
-        [sys.executable, *words], cwd=folder, capture_output=True, text=True, timeout=240
-    )
+        [sys.executable, *words], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 
 
