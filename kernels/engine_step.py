@@ -82,39 +82,34 @@ def engine_step_tok(
     block_table_1_stride,
     flags_ptr,
 ):
-    """positions, input_ids, is_padding, slot_mapping_0, slot_mapping_1: 4 rows of req a program,
+    """positions, input_ids, is_padding, slot_mapping_0, slot_mapping_1: one row of req a program,
     tok in its lanes.
     """
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if program * 4 < req_size:
-        first_row = program * 4
-        req = first_row + tl.arange(0, 4)[:, None]
-        req_live = req < req_size
-        num_scheduled = tl.load(num_scheduled_ptr + req, mask=req_live, other=0)
+    for req in range(program, req_size, 528):
+        num_scheduled = tl.load(num_scheduled_ptr + req)
         every = tl.arange(0, 1024)
-        num_scheduled_2 = tl.load(num_scheduled_ptr + every, mask=every < first_row, other=0)
-        tok_start_before = tl.sum(tl.where(every < first_row, num_scheduled_2, 0))
-        req_count = tl.where(req_live, num_scheduled, 0)
-        tok_start = tok_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
-        idx_mapping = tl.load(idx_mapping_ptr + req, mask=req_live, other=0)
+        num_scheduled_2 = tl.load(num_scheduled_ptr + every, mask=every < req, other=0)
+        tok_start_before = tl.sum(tl.where(every < req, num_scheduled_2, 0))
+        idx_mapping = tl.load(idx_mapping_ptr + req)
         # real = idx_mapping >= 0
         real = 0 <= idx_mapping
-        num_computed_tokens = tl.load(num_computed_tokens_ptr + idx_mapping, mask=req_live & real, other=0)
+        num_computed_tokens = tl.load(num_computed_tokens_ptr + idx_mapping, mask=real, other=0)
         # computed = mp.where(real, num_computed_tokens[idx_mapping], 0)
         computed = tl.where(real, num_computed_tokens, 0)
-        prefill_len = tl.load(prefill_len_ptr + idx_mapping, mask=req_live & real, other=0)
+        prefill_len = tl.load(prefill_len_ptr + idx_mapping, mask=real, other=0)
         # prompt = mp.where(real, prefill_len[idx_mapping], 0)
         prompt = tl.where(real, prefill_len, 0)
         # seq_len = computed + num_scheduled
         seq_len = computed + num_scheduled
         # generated = seq_len > prompt
         generated = prompt < seq_len
-        num_draft = tl.load(num_draft_ptr + req, mask=req_live, other=0)
+        num_draft = tl.load(num_draft_ptr + req)
         logit_length = num_draft + 1
-        for tok_first in range(0, tl.max(num_scheduled), 64):
-            tok_offset = tok_first + tl.arange(0, 64)[None, :]
-            tok_live = req_live & (tok_offset < num_scheduled)
-            tok_index = tok_start + tok_offset
+        for tok_first in range(0, num_scheduled, 1024):
+            tok_offset = tok_first + tl.arange(0, 1024)
+            tok_live = tok_offset < num_scheduled
+            tok_index = tok_start_before + tok_offset
             holds = tok_index < 8192
             # pos = computed + tok.offset
             pos = computed + tok_offset
@@ -224,41 +219,36 @@ def engine_step_col_0(
     block_table_1_ptr,
     block_table_1_stride,
 ):
-    """input_block_table_0, input_block_table_1: 4 rows of req a program, col_0 in its lanes."""
+    """input_block_table_0, input_block_table_1: one row of req a program, col_0 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    split = program % 2
-    block = program // 2
-    if block * 4 < req_size:
-        first_row = block * 4
-        req = first_row + tl.arange(0, 4)[:, None]
-        req_live = req < req_size
-        idx_mapping = tl.load(idx_mapping_ptr + req, mask=req_live, other=0)
+    for req in range(program, req_size, 528):
+        idx_mapping = tl.load(idx_mapping_ptr + req)
         # real = idx_mapping >= 0
         real = 0 <= idx_mapping
-        num_blocks_0 = tl.load(num_blocks_0_ptr + idx_mapping, mask=req_live & real, other=0)
+        num_blocks_0 = tl.load(num_blocks_0_ptr + idx_mapping, mask=real, other=0)
         # blocks = mp.where(real, num_blocks[idx_mapping], 0)
         blocks = tl.where(real, num_blocks_0, 0)
         req_value = req * 8192
-        num_blocks_1 = tl.load(num_blocks_1_ptr + idx_mapping, mask=req_live & real, other=0)
+        num_blocks_1 = tl.load(num_blocks_1_ptr + idx_mapping, mask=real, other=0)
         blocks_2 = tl.where(real, num_blocks_1, 0)
-        num_computed_tokens = tl.load(num_computed_tokens_ptr + idx_mapping, mask=req_live & real, other=0)
+        num_computed_tokens = tl.load(num_computed_tokens_ptr + idx_mapping, mask=real, other=0)
         # computed = mp.where(real, num_computed_tokens[idx_mapping], 0)
         computed = tl.where(real, num_computed_tokens, 0)
         # gone = mp.maximum(computed - group.reach, 0) // group.page
         gone = tl.maximum(computed - 128, 0) // 16
-        for col_0_first in range(split * 64, 8192, 128):
-            col_0_offset = col_0_first + tl.arange(0, 64)[None, :]
+        for col_0_first in range(0, 8192, 1024):
+            col_0_offset = col_0_first + tl.arange(0, 1024)
             holds = real & (col_0_offset < blocks)
             col_0_index = req_value + col_0_offset
-            block_table_0 = tl.load(block_table_0_ptr + idx_mapping * block_table_0_stride + col_0_offset, mask=req_live & holds, other=0)
+            block_table_0 = tl.load(block_table_0_ptr + idx_mapping * block_table_0_stride + col_0_offset, mask=holds, other=0)
             holds_2 = real & (col_0_offset < blocks_2)
             col_1_index = req_value + col_0_offset
             holds_3 = gone <= col_0_offset
-            block_table_1 = tl.load(block_table_1_ptr + idx_mapping * block_table_1_stride + col_0_offset, mask=req_live & (holds_2 & holds_3), other=0)
+            block_table_1 = tl.load(block_table_1_ptr + idx_mapping * block_table_1_stride + col_0_offset, mask=holds_2 & holds_3, other=0)
             # page = mp.where(col.offset >= gone, page, 0)
             page = tl.where(holds_3, block_table_1, 0)
-            tl.store(input_block_table_0_ptr + col_0_index, block_table_0, mask=req_live & holds)
-            tl.store(input_block_table_1_ptr + col_1_index, page, mask=req_live & holds_2)
+            tl.store(input_block_table_0_ptr + col_0_index, block_table_0, mask=holds)
+            tl.store(input_block_table_1_ptr + col_1_index, page, mask=holds_2)
 
 
 @triton.jit
@@ -395,14 +385,14 @@ def engine_step(
     slot_mapping_1_ptr,  # int64[tok], tail: -1
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """915 programs; each kind of work takes a range of them."""
+    """1203 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         engine_step_req(
             program, req_size_ptr, query_start_loc_ptr, num_scheduled_ptr, num_draft_ptr,
             cu_num_logits_ptr, seq_lens_ptr, idx_mapping_ptr, num_computed_tokens_ptr,
         )
-    elif program < 264:
+    elif program < 536:
         engine_step_tok(
             program - 8, req_size_ptr, num_scheduled_ptr, positions_ptr, idx_mapping_ptr,
             num_computed_tokens_ptr, prefill_len_ptr, num_draft_ptr, input_ids_ptr,
@@ -411,34 +401,34 @@ def engine_step(
             block_table_0_stride, slot_mapping_1_ptr, block_table_1_ptr, block_table_1_stride,
             flags_ptr,
         )
-    elif program < 328:
+    elif program < 600:
         engine_step_logit(
-            program - 264, req_size_ptr, num_draft_ptr, num_scheduled_ptr, idx_mapping_ptr,
+            program - 536, req_size_ptr, num_draft_ptr, num_scheduled_ptr, idx_mapping_ptr,
             logits_indices_ptr, expanded_idx_mapping_ptr, expanded_local_pos_ptr,
         )
-    elif program < 840:
+    elif program < 1128:
         engine_step_col_0(
-            program - 328, req_size_ptr, idx_mapping_ptr, num_blocks_0_ptr, input_block_table_0_ptr,
+            program - 600, req_size_ptr, idx_mapping_ptr, num_blocks_0_ptr, input_block_table_0_ptr,
             block_table_0_ptr, block_table_0_stride, num_blocks_1_ptr, input_block_table_1_ptr,
             num_computed_tokens_ptr, block_table_1_ptr, block_table_1_stride,
         )
-    elif program < 841:
+    elif program < 1129:
         engine_step_req_tail(
-            program - 840, req_size_ptr, query_start_loc_ptr, num_scheduled_ptr, num_draft_ptr,
+            program - 1128, req_size_ptr, query_start_loc_ptr, num_scheduled_ptr, num_draft_ptr,
             cu_num_logits_ptr, seq_lens_ptr,
         )
-    elif program < 849:
+    elif program < 1137:
         engine_step_tok_tail(
-            program - 841, req_size_ptr, num_scheduled_ptr, padded_tokens_ptr, is_padding_ptr,
+            program - 1129, req_size_ptr, num_scheduled_ptr, padded_tokens_ptr, is_padding_ptr,
             slot_mapping_0_ptr, slot_mapping_1_ptr,
         )
-    elif program < 882:
+    elif program < 1170:
         engine_step_col_0_tail(
-            program - 849, req_size_ptr, padded_reqs_ptr, input_block_table_0_ptr,
+            program - 1137, req_size_ptr, padded_reqs_ptr, input_block_table_0_ptr,
         )
     else:
         engine_step_col_1_tail(
-            program - 882, req_size_ptr, padded_reqs_ptr, input_block_table_1_ptr,
+            program - 1170, req_size_ptr, padded_reqs_ptr, input_block_table_1_ptr,
         )
 
 
@@ -531,7 +521,7 @@ def launch(
         slot_mapping_1: int64[tok], tail: -1
         flags: int32[2]: broken promises, counted
     """
-    engine_step[(915,)](
+    engine_step[(1203,)](
         idx_mapping,
         num_scheduled,
         num_draft,

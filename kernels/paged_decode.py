@@ -138,28 +138,23 @@ def paged_decode_col(
     block_table_stride,
     table_row_ptr,
 ):
-    """page_table: 4 rows of req a program, col in its lanes."""
+    """page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    split = program % 2
-    block = program // 2
-    if block * 4 < req_size:
-        first_row = block * 4
-        req = first_row + tl.arange(0, 4)[:, None]
-        req_live = req < req_size
-        num_tokens = tl.load(num_tokens_ptr + req, mask=req_live, other=0)
-        num_rejected = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
+    for req in range(program, req_size, 528):
+        num_tokens = tl.load(num_tokens_ptr + req)
+        num_rejected = tl.load(num_rejected_ptr + req)
         # seq_len = mp.expect(num_tokens - num_rejected, 0, max_model_len)
         seq_len = tl.maximum(num_tokens - num_rejected, 0)
         page_length = (seq_len + 15) // 16
-        table_row = tl.load(table_row_ptr + req, mask=req_live, other=0)
-        for col_first in range(split * 64, 8192, 128):
-            col_offset = col_first + tl.arange(0, 64)[None, :]
+        table_row = tl.load(table_row_ptr + req)
+        for col_first in range(0, 8192, 1024):
+            col_offset = col_first + tl.arange(0, 1024)
             col_index = req * 8192 + col_offset
             holds = col_offset < page_length
-            block_table = tl.load(block_table_ptr + table_row * block_table_stride + col_offset, mask=req_live & holds, other=0)
+            block_table = tl.load(block_table_ptr + table_row * block_table_stride + col_offset, mask=holds, other=0)
             # row = mp.where(col.offset < pages.length, block_table[table_row, col.offset], 0)
             row = tl.where(holds, block_table, 0)
-            tl.store(page_table_ptr + col_index, row, mask=req_live)
+            tl.store(page_table_ptr + col_index, row)
 
 
 @triton.jit
@@ -173,30 +168,25 @@ def paged_decode_page(
     block_table_stride,
     table_row_ptr,
 ):
-    """kv_page_indices: 4 rows of req a program, page in its lanes."""
+    """kv_page_indices: one row of req a program, page in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if program * 4 < req_size:
-        first_row = program * 4
-        req = first_row + tl.arange(0, 4)[:, None]
-        req_live = req < req_size
-        num_tokens = tl.load(num_tokens_ptr + req, mask=req_live, other=0)
-        num_rejected = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
+    for req in range(program, req_size, 528):
+        num_tokens = tl.load(num_tokens_ptr + req)
+        num_rejected = tl.load(num_rejected_ptr + req)
         # seq_len = mp.expect(num_tokens - num_rejected, 0, max_model_len)
         seq_len = tl.maximum(num_tokens - num_rejected, 0)
         page_length = (seq_len + 15) // 16
         every = tl.arange(0, 1024)
-        num_tokens_2 = tl.load(num_tokens_ptr + every, mask=every < first_row, other=0)
-        num_rejected_2 = tl.load(num_rejected_ptr + every, mask=every < first_row, other=0)
+        num_tokens_2 = tl.load(num_tokens_ptr + every, mask=every < req, other=0)
+        num_rejected_2 = tl.load(num_rejected_ptr + every, mask=every < req, other=0)
         seq_len_2 = tl.maximum(num_tokens_2 - num_rejected_2, 0)
         page_length_2 = (seq_len_2 + 15) // 16
-        page_start_before = tl.sum(tl.where(every < first_row, page_length_2, 0))
-        req_count = tl.where(req_live, page_length, 0)
-        page_start = page_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
-        table_row = tl.load(table_row_ptr + req, mask=req_live, other=0)
-        for page_first in range(0, tl.max(page_length), 64):
-            page_offset = page_first + tl.arange(0, 64)[None, :]
-            page_live = req_live & (page_offset < page_length)
-            page_index = page_start + page_offset
+        page_start_before = tl.sum(tl.where(every < req, page_length_2, 0))
+        table_row = tl.load(table_row_ptr + req)
+        for page_first in range(0, page_length, 1024):
+            page_offset = page_first + tl.arange(0, 1024)
+            page_live = page_offset < page_length
+            page_index = page_start_before + page_offset
             block_table = tl.load(block_table_ptr + table_row * block_table_stride + page_offset, mask=page_live, other=0)
             tl.store(kv_page_indices_ptr + page_index, block_table, mask=page_live)
 
@@ -425,7 +415,7 @@ def paged_decode(
     window_indices_ptr,  # int32[win], tail: undefined
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """1906 programs; each kind of work takes a range of them."""
+    """2194 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         paged_decode_tok(
@@ -438,39 +428,39 @@ def paged_decode(
             program - 64, req_size_ptr, cu_seqlens_q_ptr, query_len_ptr, num_tokens_ptr,
             num_rejected_ptr, seq_lens_ptr, kv_page_indptr_ptr, last_page_len_ptr, flags_ptr,
         )
-    elif program < 584:
+    elif program < 600:
         paged_decode_col(
             program - 72, req_size_ptr, page_table_ptr, num_tokens_ptr, num_rejected_ptr,
             block_table_ptr, block_table_stride, table_row_ptr,
         )
-    elif program < 840:
+    elif program < 1128:
         paged_decode_page(
-            program - 584, req_size_ptr, num_tokens_ptr, num_rejected_ptr, kv_page_indices_ptr,
+            program - 600, req_size_ptr, num_tokens_ptr, num_rejected_ptr, kv_page_indices_ptr,
             block_table_ptr, block_table_stride, table_row_ptr,
         )
-    elif program < 1352:
+    elif program < 1640:
         paged_decode_lane(
-            program - 840, req_size_ptr, query_len_ptr, window_ring_ptr, num_tokens_ptr,
+            program - 1128, req_size_ptr, query_len_ptr, window_ring_ptr, num_tokens_ptr,
             num_rejected_ptr,
         )
-    elif program < 1864:
+    elif program < 2152:
         paged_decode_win(
-            program - 1352, req_size_ptr, query_len_ptr, num_tokens_ptr, num_rejected_ptr,
+            program - 1640, req_size_ptr, query_len_ptr, num_tokens_ptr, num_rejected_ptr,
             window_indices_ptr, block_table_ptr, block_table_stride, table_row_ptr,
         )
-    elif program < 1872:
+    elif program < 2160:
         paged_decode_tok_tail(
-            program - 1864, req_size_ptr, query_len_ptr, num_tokens_ptr, num_rejected_ptr,
+            program - 2152, req_size_ptr, query_len_ptr, num_tokens_ptr, num_rejected_ptr,
             positions_ptr, slot_mapping_ptr, window_indptr_ptr,
         )
-    elif program < 1873:
+    elif program < 2161:
         paged_decode_req_tail(
-            program - 1872, req_size_ptr, cu_seqlens_q_ptr, query_len_ptr, num_tokens_ptr,
+            program - 2160, req_size_ptr, cu_seqlens_q_ptr, query_len_ptr, num_tokens_ptr,
             num_rejected_ptr, kv_page_indptr_ptr, seq_lens_ptr, last_page_len_ptr,
         )
     else:
         paged_decode_lane_tail(
-            program - 1873, req_size_ptr, query_len_ptr, graph_tokens_ptr, window_ring_ptr,
+            program - 2161, req_size_ptr, query_len_ptr, graph_tokens_ptr, window_ring_ptr,
         )
 
 
@@ -541,7 +531,7 @@ def launch(
         window_indices: int32[win], tail: undefined
         flags: int32[2]: broken promises, counted
     """
-    paged_decode[(1906,)](
+    paged_decode[(2194,)](
         num_tokens,
         num_rejected,
         query_len,

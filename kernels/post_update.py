@@ -32,8 +32,8 @@ def post_update_req(
     new_draft_tokens_stride,
     last_sampled_tokens_ptr,
 ):
-    """last_sampled_tokens, all_token_ids, total_len, num_computed_tokens, draft_tokens: 4 points
-    of req a program.
+    """last_sampled_tokens, all_token_ids, total_len, num_computed_tokens, draft_tokens: 4 rows of
+    req a program.
     """
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     if program * 4 < req_size:

@@ -523,7 +523,7 @@ def v4_decode_req_sums(
     cu_compress_4_ptr,
     cu_compress_128_ptr,
 ):
-    """cu_compress_4, cu_compress_128: 32 points of req a program."""
+    """cu_compress_4, cu_compress_128: 32 rows of req a program."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     if program * 32 < req_size:
         first_row = program * 32

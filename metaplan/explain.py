@@ -42,6 +42,10 @@ def as_json(program: Program, plan: ir.Plan, target: Target) -> dict[str, object
     }
 
 
+def _many(n: int, word: str, more: str = "") -> str:
+    return f"{n} {word if n == 1 else more or word + 's'}"
+
+
 def _bytes(n: int) -> str:
     for unit in ("B", "KiB", "MiB"):
         if n < 1024:
@@ -52,10 +56,11 @@ def _bytes(n: int) -> str:
 
 def as_text(program: Program, plan: ir.Plan, target: Target) -> str:
     """The same as lines to read."""
-    out = [f"{program.name} on {target.name}: {len(program.kernels)} launch(es)"]
+    launches = len(program.kernels)
+    out = [f"{program.name} on {target.name}: {_many(launches, 'launch', 'launches')}"]
     for k in program.kernels:
         out.append(f"  {k.name}: grid {k.grid}, {k.num_warps} warps, {len(k.params)} arguments")
-        out += [f"    {r.programs:5d} programs  {r.title}" for r in k.regions]
+        out += [f"    {_many(r.programs, 'program')}: {r.title}" for r in k.regions]
     out.append("choices")
     out += [f"  {name}: {reason}" for name, reason in program.reasons]
     total = sum(b.bytes for b in program.buffers)

@@ -28,6 +28,8 @@ class Limits:
     """points of one step of a sum"""
     lanes: int = 512
     """the widest tile of a row"""
+    long: int = 1024
+    """rows of more points have a program to themselves, and tiles of so many"""
     wide_lanes: int = 64
     """the same where a program has several rows"""
     waves: int = 4
@@ -142,7 +144,7 @@ def schedule(plan: ir.Plan, target: Target, limits: Limits = LIMITS) -> Schedule
     works = [_sized(w, ranges, target, limits) for w in works]
     tails = _tails(plan, target)
     reasons = [(w.name, _reason(w, ranges)) for w in works]
-    reasons += [(t.name, f"{t.programs} programs fill {t.tile} cells at a time") for t in tails]
+    reasons += [(t.name, f"{t.programs} fill {t.tile} cells at a time") for t in tails]
     partials = _partials(plan, ranges, limits)
     reasons += [("sums", _sums_reason(partials, limits))]
     return Schedule(
@@ -280,9 +282,11 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
     assert w.lanes is not None
     bound = ranges.bound(w.lanes)
     rows = 1
-    if not _scans_lanes(w):
+    long = bound > limits.long
+    if not (long or _scans_lanes(w)):
         rows = max(1, min(power(points // (limits.spread * target.processors)), limits.wide_rows))
-    tile = min(power(bound), limits.lanes if rows == 1 else limits.wide_lanes)
+    widest = limits.long if long else limits.lanes if rows == 1 else limits.wide_lanes
+    tile = min(power(bound), widest)
     blocks = -(-points // rows)
     splits = 1
     if bound > tile and not sums(e for write in w.writes for e in write.roots()):
@@ -320,6 +324,8 @@ def _reason(w: Work, ranges: Ranges) -> str:
         return f"{where}: {w.programs} programs"
     rows = " x ".join(f"{a.name} {n}" for a, n in zip(w.rows, w.widths(ranges), strict=True))
     lanes = "flattened" if w.lanes is None else f"{w.tile} lanes of {w.lanes.name}"
+    if w.in_order:
+        lanes = "then what lies below each"
     text = f"rows {rows}; {w.rows_per_program} a program, {lanes}"
     if w.splits > 1:
         text += f", {w.splits} programs share a long row"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
 from metaplan import ir
 from metaplan.ir import Op
+from metaplan.naming import assigned_name
 
 # How tightly an operator binds, in Python and in Triton alike.
 LEVEL = {
@@ -24,9 +29,19 @@ LEVEL = {
 }
 ATOM = 9
 
+Names: TypeAlias = Mapping[ir.Expr, str]
+_NONE: Names = {}
 
-def expr(e: ir.Expr, level: int = 0) -> str:
-    """``e`` as a user would write it."""
+
+def expr(e: ir.Expr, level: int = 0, names: Names = _NONE) -> str:
+    """``e`` as a user would write it; what ``names`` has stands as its name."""
+    return names[e] if e in names else _spelled(e, level, names)
+
+
+def _spelled(e: ir.Expr, level: int, names: Names) -> str:
+    def inside(x: ir.Expr, binding: int = 0) -> str:
+        return expr(x, binding, names)
+
     match e:
         case ir.Const(value, dtype):
             return str(bool(value)) if dtype is ir.DType.BOOL else str(value)
@@ -39,31 +54,36 @@ def expr(e: ir.Expr, level: int = 0) -> str:
         case ir.Cell():
             return "cell"
         case ir.Load(source, index, guard, other):
-            at = ", ".join(expr(i) for i in index)
+            at = ", ".join(_place(i, names) for i in index)
             plain = f"{source.name}[{at}]" if index else source.name
-            return plain if guard is None else f"where({expr(guard)}, {plain}, {other})"
+            return plain if guard is None else f"where({inside(guard)}, {plain}, {other})"
         case ir.Bin(Op.MIN | Op.MAX as op, lhs, rhs):
-            return f"{op.value}imum({expr(lhs)}, {expr(rhs)})"
+            return f"{op.value}imum({inside(lhs)}, {inside(rhs)})"
         case ir.Bin(op, lhs, rhs):
             own = LEVEL[op]
             left = own + (op in ir.COMPARISONS)
-            inner = f"{expr(lhs, left)} {op.value} {expr(rhs, own + 1)}"
+            inner = f"{inside(lhs, left)} {op.value} {inside(rhs, own + 1)}"
             return f"({inner})" if own < level else inner
         case ir.Not(of):
-            return f"~{expr(of, 9)}"
+            return f"~{inside(of, 9)}"
         case ir.Where(cond, then, other):
-            return f"where({expr(cond)}, {expr(then)}, {expr(other)})"
+            return f"where({inside(cond)}, {inside(then)}, {inside(other)})"
         case ir.Cast(of, dtype):
-            return f"{dtype.value}({expr(of)})"
+            return f"{dtype.value}({inside(of)})"
         case ir.Expect(of, lo, hi):
-            return f"expect({expr(of)}, {lo}, {hi})"
+            return f"expect({inside(of)}, {lo}, {hi})"
         case ir.Scan(of, over):
-            return f"scan({expr(of)}, over={over.name})"
+            return f"scan({inside(of)}, over={over.name})"
         case ir.Reduce(op, of, over, to):
-            return f"{op.value}({expr(of)}, over={over.name}, to={to.name if to else 'batch'})"
+            return f"{op.value}({inside(of)}, over={over.name}, to={to.name if to else 'batch'})"
 
 
-def axis(a: ir.Axis) -> str:
+def _place(index: ir.Expr, names: Names) -> str:
+    """An index into an array; an axis stands for itself."""
+    return index.axis.name if isinstance(index, ir.Index) else expr(index, 0, names)
+
+
+def axis(a: ir.Axis, names: Names = _NONE) -> str:
     match a:
         case ir.Root(name):
             return f"axis {name}"
@@ -73,9 +93,9 @@ def axis(a: ir.Axis) -> str:
             bound = "".join(
                 f", {word} {n}" for word, n in (("most", most), ("capacity", capacity)) if n
             )
-            return f"ragged {name} under {above.name}: {expr(length)}{bound}"
+            return f"ragged {name} under {above.name}: {expr(length, 0, names)}{bound}"
         case ir.Part(name, whole, before, length):
-            return f"part {name} of {whole.name}: from {expr(before)}, {expr(length)}"
+            return f"part {name} of {whole.name}: from {expr(before, 0, names)}, {expr(length, 0, names)}"
 
 
 def _input(i: ir.Input) -> str:
@@ -96,33 +116,85 @@ def tail(t: ir.Tail) -> str:
             return expr(value) + (f" until {expr(until)}" if until is not None else "")
 
 
-def _output(o: ir.Output) -> str:
+def _output(o: ir.Output, names: Names) -> str:
     place = o.axis.name if o.axis is not None else "1"
     shape = f"{o.dtype.value}[{place}{' + 1' if o.fences else ''}]"
-    values = [expr(c) for c in o.columns] + [f"{p.name}: {expr(v)}" for p, v in o.parts]
-    guard = f"\n    where {expr(o.where)}" if o.where is not None else ""
-    return (
-        f"output {o.name}: {shape}\n    = "
-        + "\n    , ".join(values)
-        + guard
-        + (f"\n    tail {tail(o.tail)}")
-    )
+    values = [expr(c, 0, names) for c in o.columns]
+    values += [f"{p.name}: {expr(v, 0, names)}" for p, v in o.parts]
+    lines = [f"output {o.name}: {shape}", "    = " + "\n    , ".join(values)]
+    if o.where is not None:
+        lines.append(f"    where {expr(o.where, 0, names)}")
+    return "\n".join([*lines, f"    tail {tail(o.tail)}"])
 
 
-def _update(u: ir.Update) -> str:
-    guard = f"\n    where {expr(u.where)}" if u.where is not None else ""
-    at = ", ".join(expr(i) for i in u.index)
-    return f"update {u.name}: {u.target.name}[{at}]\n    = {expr(u.value)}{guard}"
+def _update(u: ir.Update, names: Names) -> str:
+    guard = f"\n    where {expr(u.where, 0, names)}" if u.where is not None else ""
+    at = ", ".join(_place(i, names) for i in u.index)
+    return f"update {u.name}: {u.target.name}[{at}]\n    = {expr(u.value, 0, names)}{guard}"
+
+
+def _check(c: ir.Check, names: Names) -> str:
+    where = c.axis.name if c.axis is not None else "batch"
+    return f"check {where}: {expr(c.bad, 0, names)}  # {c.message}"
 
 
 def plan(p: ir.Plan) -> str:
-    lines = [f"plan {p.name}"]
-    lines += [_input(i) for i in p.inputs]
-    lines += [axis(a) for a in p.axes]
-    lines += [_output(o) for o in p.outputs]
-    lines += [_update(u) for u in p.updates]
-    lines += [
-        f"check {c.axis.name if c.axis else 'batch'}: {expr(c.bad)}  # {c.message}"
-        for c in p.checks
-    ]
-    return "\n".join(lines) + "\n"
+    """The whole plan; a value that is used more than once is written down once, by its name."""
+    return "\n".join(_lines(p)) + "\n"
+
+
+def _lines(p: ir.Plan) -> Iterator[str]:
+    uses = _uses(p)
+    taken = {x.name for x in (*p.inputs, *p.axes, *p.outputs)}
+    names: dict[ir.Expr, str] = {}
+    lengths = {a.length: f"{a.name}_length" for a in p.axes if isinstance(a, ir.Ragged | ir.Part)}
+
+    def new(*roots: ir.Expr | None) -> Iterator[str]:
+        for e in ir.walk(*(r for r in roots if r is not None)):
+            if e not in names and uses[e] > 1 and not _short(e):
+                names_before = dict(names)
+                names[e] = _fresh(_wish(e, lengths), taken)
+                yield f"{names[e]} = {expr(e, 0, names_before)}"
+
+    yield f"plan {p.name}"
+    yield from (_input(i) for i in p.inputs)
+    for a in p.axes:
+        if isinstance(a, ir.Ragged | ir.Part):
+            yield from new(a.length, a.before if isinstance(a, ir.Part) else None)
+        yield axis(a, names)
+    for o in p.outputs:
+        yield from new(*o.columns, *(v for _, v in o.parts), o.where)
+        yield _output(o, names)
+    for u in p.updates:
+        yield from new(*u.index, u.value, u.where)
+        yield _update(u, names)
+    for c in p.checks:
+        yield from new(c.bad)
+        yield _check(c, names)
+
+
+def _uses(p: ir.Plan) -> Counter[ir.Expr]:
+    roots = list(ir.exprs(p))
+    uses: Counter[ir.Expr] = Counter(roots)
+    for e in ir.walk(*roots):
+        uses.update(ir.children(e))
+    return uses
+
+
+def _wish(e: ir.Expr, lengths: Names) -> str:
+    """What the user calls ``e``, or what it is to an axis."""
+    return assigned_name(e.loc) or lengths.get(e, "value")
+
+
+def _short(e: ir.Expr) -> bool:
+    """What is as short as a name would be."""
+    return isinstance(e, ir.Const | ir.Size | ir.Offset | ir.Index | ir.Cell | ir.Load)
+
+
+def _fresh(wish: str, taken: set[str]) -> str:
+    name, count = wish, 1
+    while name in taken:
+        count += 1
+        name = f"{wish}_{count}"
+    taken.add(name)
+    return name

@@ -36,7 +36,7 @@ def _title(work: Work) -> str:
         where = "once" if work.lanes is None else f"{work.tile} rows of {work.lanes.name} a program"
     else:
         many = work.rows_per_program
-        flat = work.lanes is None
+        flat = work.lanes is None and not (work.in_order or work.reduces)
         each = f"{many} points" if flat else f"{many} rows" if many > 1 else "one row"
         where = f"{each} of {rows} a program"
         if work.lanes is not None:
