@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,7 +28,7 @@ from metaplan.schedule import Schedule
 from metaplan.target import DEFAULT
 from tests.running import garbage, garbage_buffers
 
-GUARD = 4096
+GUARD, GAP = 4096, 3
 Arrays = dict[str, np.ndarray]
 Change = Callable[[Schedule], Schedule]
 
@@ -45,29 +46,38 @@ def load(source: str, name: str) -> ModuleType:
     return module
 
 
+@cache
+def _wild(dtype: str, cells: int) -> torch.Tensor:
+    return torch.from_numpy(garbage((cells,), dtype, cells))
+
+
 @dataclass(slots=True)
 class Guarded:
     """An array between guard cells; ``rows`` of a matrix are ``gap`` cells apart."""
 
     whole: torch.Tensor
     view: torch.Tensor
-    kept: torch.Tensor
-    mask: torch.Tensor
+    before: torch.Tensor
 
     @classmethod
     def of(cls, array: np.ndarray, gap: int = 0) -> Guarded:
         array = np.atleast_1d(array)
         wide = (*array.shape[:-1], array.shape[-1] + gap)
         cells = int(np.prod(wide))
-        whole = torch.from_numpy(garbage((cells + 2 * GUARD,), array.dtype.name, cells))
-        inner = whole[GUARD : GUARD + cells].view(wide)[..., : array.shape[-1]]
-        inner.copy_(torch.from_numpy(np.ascontiguousarray(array)))
-        mask = torch.ones(len(whole), dtype=torch.bool)
-        mask[GUARD : GUARD + cells].view(wide)[..., : array.shape[-1]] = False
-        return cls(whole, inner, whole[mask].clone(), mask)
+        whole = _wild(array.dtype.name, cells + 2 * GUARD).clone()
+        view = cls.inner(whole, wide, gap)
+        view.copy_(torch.from_numpy(np.ascontiguousarray(array)))
+        return cls(whole, view, whole.clone())
 
-    def check(self, name: str) -> None:
-        assert torch.equal(self.whole[self.mask], self.kept), f"wrote outside {name}"
+    @staticmethod
+    def inner(whole: torch.Tensor, wide: tuple[int, ...], gap: int) -> torch.Tensor:
+        return whole[GUARD : len(whole) - GUARD].view(wide)[..., : wide[-1] - gap]
+
+    def check(self, name: str, gap: int = 0) -> None:
+        """Nothing but the view has changed."""
+        wide = (*self.view.shape[:-1], self.view.shape[-1] + gap)
+        self.inner(self.before, wide, gap).copy_(self.view)
+        assert torch.equal(self.whole, self.before), f"wrote outside {name}"
 
 
 class Compiled:
@@ -87,7 +97,7 @@ class Compiled:
         self, inputs: Mapping[str, Any], live: Mapping[str, int], buffers: Mapping[str, np.ndarray]
     ) -> list[int]:
         """Fills ``buffers`` (and the states among ``inputs``) in place; the counts of the flags."""
-        given = {n: Guarded.of(np.asarray(v), gap=3) for n, v in inputs.items()}
+        given = {n: Guarded.of(np.asarray(v), gap=GAP) for n, v in inputs.items()}
         made = {n: Guarded.of(b) for n, b in buffers.items()}
         flags = torch.zeros(max(len(self.built.program.flags), 1), dtype=torch.int32)
         for kernel in self.built.program.kernels:
@@ -110,7 +120,7 @@ class Compiled:
             buffer.check(name)
             buffers[name][...] = buffer.view.numpy().reshape(buffers[name].shape)
         for name in self.states:
-            given[name].check(name)
+            given[name].check(name, GAP)
             inputs[name][...] = given[name].view.numpy()
         return flags.tolist()
 

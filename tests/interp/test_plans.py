@@ -49,9 +49,8 @@ def check(case: Case, one: Compiled, seed: int, live: int) -> None:
 
 @pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
 def test_kernel_meaning_and_oracle_agree(case: Case) -> None:
-    for live in sorted({0, 1, case.req // 2, case.req - 1, case.req}):
-        for seed in range(2):
-            check(case, compiled(case.name), seed, live)
+    for seed, live in enumerate((0, 1, case.req // 2, case.req - 1, case.req, case.req)):
+        check(case, compiled(case.name), seed, live)
 
 
 @pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
@@ -83,5 +82,5 @@ FORCED = ("paged-4-9-6", "engine-4r0-8r6-k2-cp1-6", "post-k3-6",
 def test_another_schedule_changes_no_result(name: str, change: str) -> None:
     case = BY_NAME[name]
     one = Compiled(case.plan, case.sizes, CHANGES[change])
-    for seed, live in ((1, 0), (2, case.req), (3, case.req - 1)):
+    for seed, live in ((2, case.req), (3, case.req - 1)):
         check(case, one, seed, live)
