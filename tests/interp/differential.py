@@ -99,6 +99,11 @@ class Compiled:
         """Fills ``buffers`` (and the states among ``inputs``) in place; the counts of the flags."""
         given = {n: Guarded.of(np.asarray(v), gap=GAP) for n, v in inputs.items()}
         made = {n: Guarded.of(b) for n, b in buffers.items()}
+        between = {
+            b.name: Guarded.of(garbage(b.shape, b.dtype, 7))
+            for b in self.built.program.buffers
+            if b.name not in buffers
+        }
         flags = torch.zeros(max(len(self.built.program.flags), 1), dtype=torch.int32)
         for kernel in self.built.program.kernels:
             arguments: dict[str, Any] = {}
@@ -112,6 +117,8 @@ class Compiled:
                         arguments[p.name] = torch.tensor([live[p.of]], dtype=torch.int32)
                     case Role.FLAGS:
                         arguments[p.name] = flags
+                    case Role.WORKSPACE:
+                        arguments[p.name] = between[p.of].view
                     case _:
                         arguments[p.name] = made[p.of].view
             with boolean_masks():
@@ -119,6 +126,8 @@ class Compiled:
         for name, buffer in made.items():
             buffer.check(name)
             buffers[name][...] = buffer.view.numpy().reshape(buffers[name].shape)
+        for name, workspace in between.items():
+            workspace.check(name)
         for name in self.states:
             given[name].check(name, GAP)
             inputs[name][...] = given[name].view.numpy()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import pytest
 from differential import Compiled, compare
 from schedules import CHANGES
 
+import metaplan as mp
+from metaplan import i32
 from tests.samples import SAMPLES, Sample
 
 pytestmark = pytest.mark.interp
@@ -40,3 +44,32 @@ def test_another_schedule_changes_no_result(sample: Sample, change: str) -> None
     compiled = Compiled(sample.plan.ir, sample.sizes, CHANGES[change])
     for seed, live in ((1, 2), (2, sample.sizes["req"])):
         check(sample, compiled, seed, live)
+
+
+@pytest.mark.parametrize("name", ["sums", "compact"])
+def test_sums_that_take_a_launch_of_their_own(name: str) -> None:
+    sample = next(s for s in SAMPLES if s.name == name)
+    compiled = Compiled(sample.plan.ir, {**sample.sizes, "req": 70000})
+    assert len(compiled.built.program.kernels) > 1
+    check(sample, compiled, 4, 50)
+
+
+@mp.plan
+def chunks(n: Annotated[i32, "req", mp.between(0, 3000)], x: Annotated[i32, "req", mp.below(7)]):
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    kept = mp.compact(tok, where=(tok.offset + x) % 7 == 0)
+    return dict(
+        kept=mp.tail(mp.on(kept, tok.index), -1),
+        running=mp.cumsum(tok.offset % 3),
+        total=mp.sum(tok.offset % 5, over=tok),
+        longest=mp.max(tok.offset, over=tok),
+        count=kept.size,
+    )
+
+
+def test_rows_longer_than_a_tile() -> None:
+    compiled = Compiled(chunks.ir, {"req": 3, "tok": 6000})
+    for seed, lengths in enumerate(([3000, 0, 2999], [1, 1025], [])):
+        x = np.arange(len(lengths)) % 7
+        compare(compiled, {"n": np.array(lengths), "x": x, "req": len(lengths)}, seed)
