@@ -108,7 +108,7 @@ def post_update(
     req_size_ptr,  # int32[1]: live req
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """256 programs; each kind of work takes a range of them."""
+    """256 programs of one kind."""
     program = tl.program_id(0)
     post_update_req(
         program, req_size_ptr, idx_mapping_ptr, num_sampled_ptr, sampled_tokens_ptr,

@@ -213,7 +213,7 @@ class _Run:
         self._count(u, f"index outside {u.target.name}", np.flatnonzero(taken & ~inside))
         taken = taken & inside
         value = self.eval(u.value, at, taken)[taken]
-        where = tuple(i[taken] for i in index) if index else (np.zeros(1, np.int64),)
+        where = tuple(i[taken] for i in index) or (np.flatnonzero(taken),)
         return u.target.name, where, value
 
     def _output(self, o: ir.Output, buffer: Array) -> None:

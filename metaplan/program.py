@@ -116,6 +116,13 @@ class Kernel:
         return sum(r.programs for r in self.regions)
 
     @property
+    def title(self) -> str:
+        """What a reader of the kernel is told of its grid."""
+        if len(self.regions) == 1:
+            return "1 program." if self.grid == 1 else f"{self.grid} programs of one kind."
+        return f"{self.grid} programs; each kind of work takes a range of them."
+
+    @property
     def integers(self) -> tuple[str, ...]:
         """The arguments that are integers: no value of theirs is specialised on."""
         return tuple(p.name for p in self.params if p.role is Role.STRIDE)

@@ -186,13 +186,16 @@ def _sums_reason(partials: list[Partial], limits: Limits) -> str:
 
 
 def _works(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Work]:
-    if plan.updates:
-        return _in_order(plan)
-    works: list[Work] = []
-    for write in writes(plan):
-        _join(works, _shaped(frame(write.axis), write.roots(), ranges, limits), write)
+    every = writes(plan)
+    works = [_in_order(plan, every, root) for root in _updated(plan)]
+    own = {w for work in works for w in work.writes}
+    hosted = {number for work in works for number, _ in work.checks}
+    for write in every:
+        if write not in own:
+            _join(works, _shaped(frame(write.axis), write.roots(), ranges, limits), write)
     for number, check in enumerate(plan.checks):
-        _host(works, number, check, ranges, limits)
+        if number not in hosted:
+            _host(works, number, check, ranges, limits)
     return works
 
 
@@ -220,6 +223,8 @@ def _shaped(
 
 
 def _alike(a: Work, b: Work) -> bool:
+    if a.in_order or b.in_order:
+        return False
     if a.reduces != b.reduces or len(a.rows) != len(b.rows):
         return False
     if a.lanes is None or b.lanes is None:
@@ -241,6 +246,8 @@ def _host(works: list[Work], number: int, check: ir.Check, ranges: Ranges, limit
     """A check runs where its value is computed anyway; else in a work of its own."""
     axes = frame(check.axis)
     for at, w in enumerate(works):
+        if w.in_order:
+            continue
         whole = (*w.rows, *([w.lanes] if w.lanes is not None else []))
         if len(whole) == len(axes) and all(map(same_lanes, whole, axes)):
             works[at] = replace(w, checks=(*w.checks, (number, check)))
@@ -249,13 +256,17 @@ def _host(works: list[Work], number: int, check: ir.Check, ranges: Ranges, limit
     works.append(replace(shape, name=f"check_{shape.name}", checks=((number, check),)))
 
 
-def _in_order(plan: ir.Plan) -> list[Work]:
-    """A plan with updates: a program owns a row, reads all that it needs, then writes."""
-    every = writes(plan)
-    roots = [frame(w.axis)[0] for w in every if w.axis is not None]
-    root = roots[0]
-    checks = tuple(enumerate(plan.checks))
-    return [Work(root.name, (root,), None, tuple(every), checks, in_order=True)]
+def _updated(plan: ir.Plan) -> list[ir.Axis]:
+    """The root axes whose rows a plan updates."""
+    return list(dict.fromkeys(frame(u.axis)[0] for u in plan.updates if u.axis is not None))
+
+
+def _in_order(plan: ir.Plan, every: list[Write], root: ir.Axis) -> Work:
+    """All that is written along an updated root: a program owns a row, reads all, then writes."""
+    own = tuple(w for w in every if frame(w.axis)[:1] == (root,))
+    axes = [(root,), *(frame(w.axis) for w in own)]
+    checks = tuple((n, c) for n, c in enumerate(plan.checks) if frame(c.axis) in axes)
+    return Work(root.name, (root,), None, own, checks, in_order=True)
 
 
 def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from metaplan import catalogue, ir
 
 
@@ -47,3 +49,41 @@ def _writers(plan: ir.Plan) -> None:
             own = by_target[e.source]
             if e.index != own.index:
                 raise catalogue.state_race(e.source.name, e.loc)
+    for e in _elsewhere(plan, by_target):
+        for load in ir.walk(e):
+            if isinstance(load, ir.Load) and load.source in by_target:
+                raise catalogue.state_race(load.source.name, load.loc)
+
+
+def _elsewhere(plan: ir.Plan, by_target: dict[ir.Input, ir.Update]) -> Iterator[ir.Expr]:
+    """What other programs compute than those that write: sums, lengths, tails, other branches."""
+    for e in _all(plan):
+        if isinstance(e, ir.Scan) or (isinstance(e, ir.Reduce) and e.to is None):
+            yield e
+    for axis in plan.axes:
+        if isinstance(axis, ir.Ragged | ir.Part):
+            yield axis.length
+    for o in plan.outputs:
+        if isinstance(o.tail, ir.Fill):
+            yield o.tail.value
+            if o.tail.until is not None:
+                yield o.tail.until
+    for axis, exprs in _written(plan):
+        root = ir.chain(axis)[:1]
+        for e in ir.walk(*exprs):
+            own = by_target.get(e.source) if isinstance(e, ir.Load) else None
+            if own is not None and ir.chain(own.axis)[:1] != root:
+                yield e
+
+
+def _written(plan: ir.Plan) -> Iterator[tuple[ir.Axis | None, list[ir.Expr]]]:
+    """What each output, update and check computes, and where."""
+    for o in plan.outputs:
+        extra = [o.where] if o.where is not None else []
+        yield o.axis, [*o.columns, *extra]
+        for part, value in o.parts:
+            yield part, [value]
+    for u in plan.updates:
+        yield u.axis, [*u.index, u.value, *([u.where] if u.where is not None else [])]
+    for c in plan.checks:
+        yield c.axis, [c.bad]

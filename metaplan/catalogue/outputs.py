@@ -114,9 +114,10 @@ def update_races(name: str, axis: str, loc: Loc) -> PlanError:
 
 def state_race(name: str, loc: Loc) -> PlanError:
     return PlanError(
-        f"{name} is read at another place than the one that this plan updates",
+        f"{name} is read elsewhere than where this plan updates it, and nothing orders the two",
         loc=loc,
-        hint="read the row that you write, or split the reading into a plan of its own that runs before",
+        hint="read it for the row that you write, outside sums, lengths and tails,"
+        " or in a plan of its own that runs before",
     )
 
 

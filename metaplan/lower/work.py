@@ -70,7 +70,8 @@ class _Body:
         tile = self._tile()
         out: list[Stmt] = []
         self._stores(tile, self.work.writes, out, "")
-        return [*self.prelude, *out]
+        updates = any(w.target is not None for w in self.work.writes)
+        return [*self.prelude, *([Barrier()] if updates else []), *out]
 
     def _root_lanes(self) -> list[Stmt]:
         """The rows of the root in the lanes of few programs."""

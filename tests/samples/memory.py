@@ -97,3 +97,51 @@ def _(given, to: Loops):
         for j in range(k):
             log[a, j] = old[a] * 10 + j
     to.put("seen", [old[a] if a >= 0 else -1 for a in at], 0)
+
+
+@mp.plan
+def counters(
+    n: Annotated[i32, "req", mp.below(5)],
+    slot: Annotated[i32, "req", mp.between(-100, 100), mp.STATE],
+    steps: Annotated[i64, mp.between(0, 1 << 40), mp.STATE],
+    tokens: Annotated[i64, mp.between(0, 1 << 40), mp.STATE],
+    recent: Annotated[i32, 8, mp.between(-100, 100), mp.STATE],
+):
+    req = mp.axis("req")
+    ring = mp.dense(None, 8)
+    busy = mp.compact(req, where=n > 0)
+    total = mp.sum(n, over=req)
+    return dict(
+        stepped=mp.update(steps, steps + 1),
+        counted=mp.update(tokens, tokens + i64(total), where=steps > 2),
+        filled=mp.update(slot, slot + n),
+        shifted=mp.update(recent[ring.offset], recent[ring.offset] // 2 + total),
+        active=busy.size,
+        raised=mp.tail(n + 1, 0),
+    )
+
+
+def _counts_so_far(rng, n):
+    return counts(
+        rng,
+        n,
+        slot=rng.integers(-9, 9, 6),
+        steps=rng.integers(0, 6, 1),
+        tokens=rng.integers(0, 100, 1),
+        recent=rng.integers(-9, 9, 8),
+    )
+
+
+@sample(counters, _counts_so_far, req=6)
+def _(given, to: Loops):
+    """Changes of the batch, of its rows and of a table beside them, in one plan."""
+    n, steps = given["n"].tolist(), int(given["steps"][0])
+    to.out["steps"][0] = steps + 1
+    if steps > 2:
+        to.out["tokens"][0] = int(given["tokens"][0]) + sum(n)
+    for r, k in enumerate(n):
+        to.out["slot"][r] = given["slot"][r] + k
+    for i in range(8):
+        to.out["recent"][i] = given["recent"][i] // 2 + sum(n)
+    to.put("active", [sum(k > 0 for k in n)])
+    to.put("raised", [k + 1 for k in n], 0)
