@@ -28,17 +28,21 @@ from metaplan.catalogue.bounds import (
     unbounded_row,
 )
 from metaplan.catalogue.calls import (
+    audit_without_gpu,
     bad_live_size,
     bad_size,
+    called_in_capture,
     emit_before_bind,
     missing_arguments,
     missing_sizes,
     no_device,
+    not_an_argument,
     not_contiguous,
     rebound_after_emit,
     released,
     rows_too_far,
     size_above_capacity,
+    too_far_ahead,
     unknown_argument,
     unknown_size,
     unknown_target,
@@ -108,6 +112,7 @@ from metaplan.catalogue.values import (
 )
 
 __all__ = [
+    "audit_without_gpu",
     "axis_as_value",
     "bad_annotation",
     "bad_bound",
@@ -117,6 +122,7 @@ __all__ = [
     "bad_range",
     "bad_size",
     "bad_tail",
+    "called_in_capture",
     "constant_too_large",
     "different_branches",
     "divisor_not_positive",
@@ -144,6 +150,7 @@ __all__ = [
     "no_operator",
     "no_outputs",
     "no_parts",
+    "not_an_argument",
     "not_an_output",
     "not_array",
     "not_axis",
@@ -175,6 +182,7 @@ __all__ = [
     "sum_of_running_sum",
     "sum_without_axis",
     "tail_dtype",
+    "too_far_ahead",
     "too_many_points",
     "truth_of_value",
     "unbounded_row",

@@ -128,3 +128,31 @@ def emit_before_bind(plan: str) -> CallError:
 
 def released(plan: str) -> CallError:
     return CallError(f"this step of {plan} was closed", hint="compile it again")
+
+
+def too_far_ahead(lag: int) -> CallError:
+    return CallError(
+        f"the host is more than {lag} steps ahead of the device",
+        hint=f"compile with a lag above {lag}, or read a result of an earlier step",
+    )
+
+
+def not_an_argument(name: str, got: str) -> CallError:
+    return CallError(
+        f"{name} is a {got}: a kernel takes tensors and integers",
+        hint=f"pass {name} as a tensor on the step's device",
+    )
+
+
+def audit_without_gpu() -> CallError:
+    return CallError(
+        "a sync audit needs a GPU, and this machine has none",
+        hint="run it where the step runs; on a CPU nothing can wait for a GPU",
+    )
+
+
+def called_in_capture() -> CallError:
+    return CallError(
+        "a step was called on a stream that is being captured",
+        hint="call step.emit() inside the capture, and stage host inputs before each replay",
+    )

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, overload
 
-from metaplan.errors import CallError, SyncError
+from metaplan import catalogue
+from metaplan.errors import SyncError
 from metaplan.runtime.profiled import profile
 from metaplan.runtime.watch import Finding, watch
 
@@ -163,10 +164,7 @@ def _need_gpu() -> None:
     except ImportError:
         there = False
     if not there:
-        raise CallError(
-            "a sync audit needs a GPU, and this machine has none",
-            hint="run it where the step runs; on a CPU nothing can wait for a GPU",
-        )
+        raise catalogue.audit_without_gpu()
 
 
 def _error(found: Audit) -> SyncError:

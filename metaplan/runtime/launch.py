@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from metaplan.errors import CallError
+from metaplan import catalogue
 from metaplan.runtime.compiled import INTERPRET, Kernel
 from metaplan.runtime.staging import Ring
 
@@ -104,10 +104,7 @@ def address_of(name: str, value: Any, ring: Ring | None = None) -> int:
         case _ if hasattr(value, "data_ptr"):
             return value.data_ptr()
         case _:
-            raise CallError(
-                f"{name} is a {type(value).__name__}: a kernel takes tensors and integers",
-                hint=f"pass {name} as a tensor on the step's device",
-            )
+            raise catalogue.not_an_argument(name, type(value).__name__)
 
 
 def _check(one: Launch) -> None:

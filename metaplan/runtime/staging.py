@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from metaplan.errors import CallError
+from metaplan import catalogue
 from metaplan.runtime.layout import NUMPY, Field, Layout, pack
 
 if TYPE_CHECKING:
@@ -126,10 +126,7 @@ class Ring:
         """The first write into a group since its last round."""
         if not self.mover.done(group):
             if self.strict:
-                raise CallError(
-                    f"the host is more than {self.lag} steps ahead of the device",
-                    hint=f"compile with a lag above {self.lag}, or read a result of an earlier step",
-                )
+                raise catalogue.too_far_ahead(self.lag)
             self.waits += 1
             self.mover.wait(group)
         self._unread = False

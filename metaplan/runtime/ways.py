@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ctypes import c_void_p
 from typing import Any, Protocol
 
-from metaplan.errors import CallError
+from metaplan import catalogue
 from metaplan.runtime import driver as drivers
 from metaplan.runtime.driver import Copy
 from metaplan.runtime.entry import Entry, caller, load
@@ -125,7 +125,7 @@ class Graph:
     def _again(self, code: int, ready: c_void_p, stream: int) -> None:
         loaded = self.direct.loaded
         if code in drivers.CAPTURING:
-            raise _captured()
+            raise catalogue.called_in_capture()
         if code not in drivers.WRONG_CONTEXT:
             loaded.fail(code, "cuGraphLaunch")
         loaded.within(
@@ -194,18 +194,11 @@ def _after_commit(kernels: Callable[[], None], ring: Ring) -> Callable[[], None]
 
     def run() -> None:
         if capturing():
-            raise _captured()
+            raise catalogue.called_in_capture()
         ring.commit()
         kernels()
 
     return run
-
-
-def _captured() -> CallError:
-    return CallError(
-        "a step was called on a stream that is being captured",
-        hint="call step.emit() inside the capture, and stage host inputs before each replay",
-    )
 
 
 def _fronts(ring: Ring) -> tuple[Copy | Entry, ...]:

@@ -16,6 +16,7 @@ from mistakes import FOLDER, Mistake, execute, mistakes, run
 from metaplan import catalogue
 from metaplan.errors import CallError, MetaplanError, PlanError
 from metaplan.lang import demands
+from metaplan.runtime.launch import address_of
 
 pytestmark = pytest.mark.null
 
@@ -54,6 +55,21 @@ def test_the_golden_files_are_in_one_format() -> None:
         assert path.read_text() == made
 
 
+BESIDE_THE_RUNTIME = {
+    "too_far_ahead",  # null/test_runtime_staging.py
+    "not_an_argument",  # below
+    "audit_without_gpu",  # null/test_runtime_audit.py
+    "called_in_capture",  # device/test_runtime.py
+}
+"""What no line of a user's plan or call raises by itself on a machine without a GPU."""
+
+
+def test_what_a_kernel_does_not_take_is_named() -> None:
+    with pytest.raises(MetaplanError, match="n is a str: a kernel takes tensors and integers") as e:
+        address_of("n", "three", None)
+    assert "hint: pass n as a tensor on the step's device" in str(e.value)
+
+
 def test_every_entry_of_the_catalogue_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     reached: set[str] = set()
 
@@ -68,7 +84,7 @@ def test_every_entry_of_the_catalogue_is_reached(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(catalogue, name, noting(name, getattr(catalogue, name)))
     for mistake in ALL:
         run(mistake.code)
-    assert set(catalogue.__all__) - reached == set()
+    assert set(catalogue.__all__) - reached == BESIDE_THE_RUNTIME
 
 
 def test_every_error_is_in_the_catalogue() -> None:
