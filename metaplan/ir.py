@@ -166,19 +166,24 @@ def exprs(plan: Plan) -> Iterator[Expr]:
             yield axis.length
         if isinstance(axis, Part):
             yield axis.before
+    for _, made in written(plan):
+        yield from made
     for o in plan.outputs:
-        yield from o.columns
-        yield from (value for _, value in o.parts)
-        if o.where is not None:
-            yield o.where
         if isinstance(o.tail, Fill):
             yield o.tail.value
             if o.tail.until is not None:
                 yield o.tail.until
+
+
+def written(plan: Plan) -> Iterator[tuple[Axis | None, tuple[Expr, ...]]]:
+    """What each output, update and check computes for its points, and on which axis."""
+    for o in plan.outputs:
+        where = () if o.where is None else (o.where,)
+        yield o.axis, (*o.columns, *where)
+        for part, value in o.parts:
+            yield part, (value,)
     for u in plan.updates:
-        yield from u.index
-        yield u.value
-        if u.where is not None:
-            yield u.where
+        where = () if u.where is None else (u.where,)
+        yield u.axis, (*u.index, u.value, *where)
     for c in plan.checks:
-        yield c.bad
+        yield c.axis, (c.bad,)

@@ -68,22 +68,9 @@ def _elsewhere(plan: ir.Plan, by_target: dict[ir.Input, ir.Update]) -> Iterator[
             yield o.tail.value
             if o.tail.until is not None:
                 yield o.tail.until
-    for axis, exprs in _written(plan):
+    for axis, exprs in ir.written(plan):
         root = ir.chain(axis)[:1]
         for e in ir.walk(*exprs):
             own = by_target.get(e.source) if isinstance(e, ir.Load) else None
             if own is not None and ir.chain(own.axis)[:1] != root:
                 yield e
-
-
-def _written(plan: ir.Plan) -> Iterator[tuple[ir.Axis | None, list[ir.Expr]]]:
-    """What each output, update and check computes, and where."""
-    for o in plan.outputs:
-        extra = [o.where] if o.where is not None else []
-        yield o.axis, [*o.columns, *extra]
-        for part, value in o.parts:
-            yield part, [value]
-    for u in plan.updates:
-        yield u.axis, [*u.index, u.value, *([u.where] if u.where is not None else [])]
-    for c in plan.checks:
-        yield c.axis, [c.bad]

@@ -16,8 +16,8 @@ FILLS = ("paged_decode", "engine_step", "post_update", "v4_decode")
 
 
 @cache
-def compiled(name: str, dynamic: bool | None, mode: str) -> Callable[..., None]:
-    return torch.compile(getattr(torch_ops, name), dynamic=dynamic, mode=mode)
+def compiled(name: str, dynamic: bool | None) -> Callable[..., None]:
+    return torch.compile(getattr(torch_ops, name), dynamic=dynamic)
 
 
 def forget() -> None:
@@ -29,17 +29,12 @@ def static(
     name: str, **config: Any
 ) -> Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], None]:
     """``(inputs, out) -> None`` compiled for the shapes at capacity: compiles once, then never again."""
-    return partial(compiled(name, False, "default"), **config)
-
-
-def static_graph(name: str, **config: Any) -> Callable[..., None]:
-    """As ``static``, with torch's own CUDA graph around it (``mode="reduce-overhead"``)."""
-    return partial(compiled(name, False, "reduce-overhead"), **config)
+    return partial(compiled(name, False), **config)
 
 
 def as_called(name: str, **config: Any) -> Callable[..., None]:
     """``torch.compile`` with its defaults, to be fed with tensors of the live size: it may compile again."""
-    return partial(compiled(name, None, "default"), **config)
+    return partial(compiled(name, None), **config)
 
 
 def live_part(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ def make_step(
     return DeviceStep(built, where, lag)
 
 
-class Step:
+class Step(ABC):
     """A compiled plan with its buffers.
 
     Call it with every input by name and the live number of each root axis; later calls may leave
@@ -60,6 +61,7 @@ class Step:
             return outputs[name]
         raise AttributeError(f"{type(self).__name__} has no output or attribute {name}")
 
+    @abstractmethod
     def __call__(self, **inputs: Any) -> None:
         """Fills every buffer: ``bind`` what is given, then launch on the current stream.
 
@@ -67,23 +69,22 @@ class Step:
             CallError: an argument is missing, unknown, or not what the plan declares; nothing was
                 launched and no buffer was touched.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def bind(self, **inputs: Any) -> Step:
         """Takes inputs for the calls that follow; device tensors are read where they are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def emit(self) -> None:
         """Records the launch into the CUDA graph that is being captured on the current stream."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stage(self, **inputs: Any) -> None:
         """Sends host inputs for a recorded step: before each replay, on the replaying stream."""
-        raise NotImplementedError
 
+    @abstractmethod
     def flags(self) -> dict[str, int]:
         """How often the data broke a promise, by line of the plan. Waits for the GPU."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Gives the buffers back; the step cannot be called any more."""

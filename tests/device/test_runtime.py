@@ -19,21 +19,13 @@ from metaplan.runtime.layout import Field
 from metaplan.runtime.movers import Driver, Torch, mover_for
 from metaplan.runtime.pull import Pull
 from metaplan.runtime.staging import Ring
+from tests.adding import TYPES, add
 
 pytestmark = pytest.mark.device
 
 WAYS = ("driver", "graph", "triton")
 ROWS, BLOCK = 1000, 128
-TYPES = {"out": "*i32", "values": "*i32", "count": "*i32", "more": "i32"}
 FIELDS = (Field("values", "i32", (ROWS,)), Field("count", "i32"))
-
-
-@triton.jit
-def add(out, values, count, more, BLOCK: tl.constexpr):
-    row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    live = row < tl.load(count)
-    value = tl.load(values + row, mask=live, other=0)
-    tl.store(out + row, value + more, mask=live)
 
 
 @triton.jit

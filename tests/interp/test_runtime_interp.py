@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-import triton
-import triton.language as tl
 
 from metaplan.runtime.compiled import INTERPRET, compile_kernel
 from metaplan.runtime.launch import Launch, Sequence, Staged
 from metaplan.runtime.layout import Field
 from metaplan.runtime.movers import mover_for
 from metaplan.runtime.staging import Ring
+from tests.adding import TYPES, add
 
 pytestmark = pytest.mark.interp
-
-
-@triton.jit
-def add(out, values, count, more, BLOCK: tl.constexpr):
-    row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    live = row < tl.load(count)
-    value = tl.load(values + row, mask=live, other=0)
-    tl.store(out + row, value + more, mask=live)
-
-
-TYPES = {"out": "*i32", "values": "*i32", "count": "*i32", "more": "i32"}
 
 
 def bound(way: str | None = None) -> tuple[Sequence, Ring, torch.Tensor]:
