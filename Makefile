@@ -6,7 +6,10 @@
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 VENV   := .venv
-ENGINE := vllm==0.33.0
+ENGINES := vllm==0.33.0 sglang==0.5.23
+
+empty :=
+space := $(empty) $(empty)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint codegen bench clean \
@@ -67,9 +70,9 @@ test-device: $(DEV)
 	fi
 
 test-peers: $(DEV)
-	@echo "tests/peers: beside the sources of $(ENGINE)"
-	@$(PY) tests/peers/fetch.py $(ENGINE)
-	@TRITON_INTERPRET=1 PYTHONPATH=.engines/$(subst ==,-,$(ENGINE)) $(PYTEST) tests/peers
+	@echo "tests/peers: beside the sources of $(ENGINES)"
+	@$(PY) tests/peers/fetch.py $(ENGINES)
+	@TRITON_INTERPRET=1 PYTHONPATH=$(subst $(space),:,$(foreach e,$(ENGINES),.engines/$(subst ==,-,$(e)))) $(PYTEST) tests/peers
 
 clean: ## remove what make made: .venv, .engines
 	rm -rf $(VENV) .engines

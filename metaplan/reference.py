@@ -28,14 +28,15 @@ def find(text: str, sizes: Iterable[str] = ()) -> Shipped:
     known = shipped()
     if text in known:
         found = known[text]
-        return Shipped(found.name, found.plan, {**found.sizes, **given})
+        return Shipped(found.name, found.declare, {**found.sizes, **given})
     where, colon, name = text.rpartition(":")
     if not colon or not where or not name:
         raise UnknownName(
             f"no plan is called {text}",
             hint=f"write one of {', '.join(known)}, or path/file.py:name, or module:name",
         )
-    return Shipped(name, _attribute(_module(where), where, name), given)
+    plan = _attribute(_module(where), where, name)
+    return Shipped(name, lambda: plan, given)
 
 
 def capacities(sizes: Iterable[str]) -> dict[str, int]:

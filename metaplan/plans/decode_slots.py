@@ -6,6 +6,7 @@ from typing import Annotated
 
 import metaplan as mp
 from metaplan import i32, i64
+from metaplan.plans.shipped import Shipped
 
 
 @mp.plan
@@ -27,3 +28,7 @@ def decode_slots(
         window_indptr=win.indptr,
         window_slots=mp.tail(block_table[req, key // 16] * 16 + key % 16, mp.UNDEFINED),
     )
+
+
+def shipped() -> tuple[Shipped, ...]:
+    return (Shipped("decode_slots", lambda: decode_slots, {"req": 256}),)

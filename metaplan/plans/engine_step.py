@@ -12,6 +12,7 @@ from typing import Annotated
 
 import metaplan as mp
 from metaplan import i32, i64
+from metaplan.plans.shipped import Shipped
 
 Outputs = dict[str, mp.Value | mp.Out | mp.Change]
 
@@ -203,3 +204,23 @@ def post_update(
         return outputs
 
     return post_update
+
+
+DRAFTS, STATES, MODEL_LEN = 7, 1024, 131072
+
+
+def shipped() -> tuple[Shipped, ...]:
+    groups = (Group(16), Group(16, reach=128))
+    tables = {"state": STATES, "model_len": MODEL_LEN}
+    return (
+        Shipped(
+            "engine_step",
+            lambda: engine_step(groups=groups, drafts=DRAFTS, states=STATES),
+            {"req": 1024, "tok": 8192, "page_0": 8192, "page_1": 8192, **tables},
+        ),
+        Shipped(
+            "post_update",
+            lambda: post_update(drafts=DRAFTS, states=STATES),
+            {"req": 1024, **tables},
+        ),
+    )

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import metaplan as mp
 from metaplan import i32, i64
+from metaplan.plans.shipped import Shipped
 
 
 def paged_decode(
@@ -71,3 +72,8 @@ def paged_decode(
         )
 
     return paged_decode
+
+
+def shipped() -> tuple[Shipped, ...]:
+    sizes = {"req": 1024, "tok": 8192, "row": 1024}
+    return (Shipped("paged_decode", lambda: paged_decode(table_rows=1024), sizes),)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metaplan.plans.v4_decode import CSA, DENSE, HCA, Rows, Window
+from metaplan.lang.plan import Plan
+from metaplan.plans.shipped import Shipped
+from metaplan.plans.v4_decode import CSA, DENSE, HCA, Model, Rows, Window, v4_decode
 
 
 def rows_of(
@@ -58,3 +60,15 @@ def _height(layers: int, stride: int, ring: int) -> int:
     """Rows from the first row of a class's first layer to the last row of its last."""
     last = ring - 1
     return (layers - 1) * stride + last // stride * (layers * stride) + last % stride + 1
+
+
+LAYERS, DRAFTS = (0, 4, 128, 4, 128, 4), 7
+
+
+def shipped() -> tuple[Shipped, ...]:
+    return (Shipped("v4_decode", _shipped, {"req": 1024}),)
+
+
+def _shipped() -> Plan:
+    rows = rows_of(LAYERS, window=128, drafts=DRAFTS, num_blocks=1 << 16, num_slots=1 << 12)
+    return v4_decode(Model(rows, drafts=DRAFTS))

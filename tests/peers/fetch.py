@@ -1,4 +1,4 @@
-"""The Python sources of an engine, from its wheel on the package index: ``fetch.py vllm==0.33.0``.
+"""The Python sources of engines, from their wheels on the package index: ``fetch.py vllm==0.33.0 ...``.
 
 Only the files below KEEP are unpacked, into .engines/<name>-<version>/, which goes on PYTHONPATH; the wheel itself
 (hundreds of MB, its compiled parts useless here) is deleted. What is there already is not fetched again.
@@ -13,7 +13,15 @@ import zipfile
 from pathlib import Path
 
 ENGINES = Path(__file__).parents[2] / ".engines"
-KEEP = ("vllm/v1/", "vllm/utils/", "vllm/triton_utils/")
+KEEP = (
+    "vllm/v1/",
+    "vllm/utils/",
+    "vllm/triton_utils/",
+    "vllm/models/",
+    "vllm/model_executor/",
+    "vllm/third_party/",
+    "sglang/",
+)
 DOWNLOAD = ("download", "-qq", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:")
 
 
@@ -39,6 +47,7 @@ def fetch(requirement: str) -> Path:
 
 if __name__ == "__main__":
     try:
-        fetch(sys.argv[1])
+        for requirement in sys.argv[1:]:
+            fetch(requirement)
     except subprocess.CalledProcessError as error:
-        sys.exit(f"tests/peers: {sys.argv[1]} could not be fetched (pip exit {error.returncode})")
+        sys.exit(f"tests/peers: {sys.argv[1:]} could not be fetched (pip exit {error.returncode})")

@@ -1,0 +1,124 @@
+# pyright: basic
+"""The engines that peers are taken from, with what their files need to run alone."""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from functools import cache
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from tests.peers.engine import Engine, stand_in
+
+VLLM_REAL = (
+    "utils/math_utils.py",
+    "v1/attention/backend.py",
+    "v1/attention/backends/utils.py",
+    "v1/attention/backends/flashinfer.py",
+)
+SGLANG_REAL: tuple[str, ...] = ()
+
+
+class _Anything:
+    """An object whose every attribute can be read and called."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return stand_in(name)
+
+
+class _Logger:
+    def __getattr__(self, _: str) -> Any:
+        return lambda *a, **k: None
+
+
+def to_device(data: Any, device: Any = None, dtype: Any = None, out: Any = None) -> torch.Tensor:
+    """A host array to the device through pinned memory without waiting."""
+    host = torch.as_tensor(data, dtype=dtype if out is None else out.dtype)
+    if torch.cuda.is_available():
+        host = host.pin_memory()
+    return host.to(device, non_blocking=True) if out is None else out.copy_(host, non_blocking=True)
+
+
+class _Group:
+    world_size, rank_in_group = 1, 0
+
+
+@cache
+def vllm() -> Engine:
+    platform = _Anything()
+    platform.__dict__.update(
+        device_type="cuda" if torch.cuda.is_available() else "cpu",
+        **{
+            f"is_{name}": (lambda answer: lambda *a, **k: answer)(name in ("cuda", "cuda_alike"))
+            for name in ("cuda", "cuda_alike", "rocm", "xpu", "cpu", "tpu", "device_capability")
+        },
+        is_device_capability_family=lambda *a, **k: False,
+        has_device_capability=lambda *a, **k: False,
+        is_arch_support_pdl=lambda *a, **k: False,
+        get_device_capability=lambda *a, **k: None,
+    )
+    known = {
+        "vllm.triton_utils": dict(tl=tl, triton=triton, HAS_TRITON=True, tldevice=None),
+        "vllm.platforms": dict(current_platform=platform),
+        "vllm.logger": dict(init_logger=lambda _: _Logger()),
+        "vllm.utils.torch_utils": dict(
+            async_tensor_h2d=to_device,
+            PIN_MEMORY=torch.cuda.is_available(),
+            np_to_pinned_tensor=lambda a: torch.from_numpy(a),
+        ),
+        "vllm.utils.gpu_sync_debug": dict(gpu_sync_allowed=contextlib.nullcontext),
+        "vllm.distributed": dict(get_dcp_group=_Group, get_pcp_group=_Group),
+        "transformers": {},
+        "flashinfer": {},
+    }
+    return Engine("vllm", VLLM_REAL, known)
+
+
+@cache
+def sglang() -> Engine:
+    def never(*_: Any, **__: Any) -> bool:
+        return False
+
+    def power(n: int) -> int:
+        return 1 if n <= 1 else 1 << (n - 1).bit_length()
+
+    def aligned(a: int, b: int) -> int:
+        return -(-a // b) * b
+
+    platform = _Anything()
+    platform.__dict__.update(
+        is_out_of_tree=never,
+        get_speculative_cache_locs_fn=lambda: None,
+        capabilities=types.SimpleNamespace(supports_triton=True),
+    )
+    common = dict(
+        is_cpu=never, is_cuda=lambda: True, is_hip=never, is_npu=never, is_xpu=never, is_musa=never,
+        next_power_of_2=power, ceil_align=aligned, get_bool_env_var=never,
+    )  # fmt: skip
+    known = {
+        "sglang.srt.utils": common,
+        "sglang.srt.utils.common": dict(ceil_align=aligned, async_h2d=to_device),
+        "sglang.srt.platforms": dict(current_platform=platform),
+        "msgspec": dict(Struct=_record()),
+    }
+    return Engine("sglang", SGLANG_REAL, known)
+
+
+def _record() -> type:
+    """What stands for msgspec.Struct: its annotations become fields."""
+    import dataclasses
+
+    class Struct:
+        def __init_subclass__(cls, **_: Any) -> None:
+            dataclasses.dataclass(cls)
+
+    return Struct
+
+
+ENGINES = {"vllm": vllm, "sglang": sglang}

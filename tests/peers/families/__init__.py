@@ -1,0 +1,17 @@
+# pyright: basic
+"""One file for each family of plans; each has a tuple ``PEERS``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from tests.peers.peer import Peer
+
+FAMILIES = ("vllm_flashinfer",)
+
+
+def peers() -> dict[str, Peer]:
+    """Every peer by name."""
+    every = [p for f in FAMILIES for p in import_module(f"tests.peers.families.{f}").PEERS]
+    assert len({p.name for p in every}) == len(every), "a name is used twice"
+    return {p.name: p for p in every}
