@@ -12,6 +12,7 @@ FAMILIES = (
     "engine_step",
     "v4_rows",
     "vllm_flashinfer",
+    "vllm_local",
 )
 """The modules of this folder; each has a function ``shipped()`` that lists its plans."""
 

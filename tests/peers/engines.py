@@ -19,8 +19,30 @@ VLLM_REAL = (
     "v1/attention/backend.py",
     "v1/attention/backends/utils.py",
     "v1/attention/backends/flashinfer.py",
+    "v1/attention/backends/flash_attn.py",
+    "v1/attention/backends/triton_attn.py",
+    "v1/attention/backends/rocm_aiter_fa.py",
+    "model_executor/layers/attention/chunked_local_attention.py",
+    "model_executor/warmup/jit_warmup.py",
+    "model_executor/warmup/jit_warmup_triton_helper.py",
+    "v1/spec_decode/utils.py",
+    "v1/spec_decode/llm_base_proposer.py",
 )
-SGLANG_REAL: tuple[str, ...] = ()
+SGLANG_REAL = (
+    "kernels/ops/attention/kv_indices.py",
+    "kernels/ops/kvcache/kv_read_table.py",
+    "srt/layers/attention/flashinfer_backend.py",
+    "srt/mem_cache/kv_index_translator.py",
+    "srt/mem_cache/kv_loc_plan.py",
+    "srt/mem_cache/base_swa_memory_pool.py",
+    "srt/mem_cache/swa_memory_pool.py",
+    "srt/model_executor/forward_batch_deepseek_mha_mixin.py",
+    "kernels/ops/speculative/cache_locs.py",
+    "kernels/ops/speculative/eagle.py",
+    "srt/speculative/eagle_worker_common.py",
+    "srt/speculative/spec_utils.py",
+    "srt/layers/attention/triton_backend.py",
+)
 
 
 class _Anything:

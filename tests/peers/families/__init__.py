@@ -7,7 +7,7 @@ from importlib import import_module
 
 from tests.peers.peer import Peer
 
-FAMILIES = ("vllm_flashinfer",)
+FAMILIES = ("vllm_flashinfer", "vllm_local", "vllm_eagle")
 
 
 def peers() -> dict[str, Peer]:
