@@ -1,7 +1,7 @@
 # pyright: basic
 """From the results to docs/performance.md and its figures.
 
-    python -m bench.report [--results bench/results/plans.jsonl] [--check]
+    python -m bench.report [--results bench/results/plans.jsonl] [--peers bench/results/peers.jsonl] [--check]
 
 Only what stands between ``<!-- generated: NAME -->`` and ``<!-- end -->`` is written; every other line of the document
 is a person's, and stays.
@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from bench import evidence, figures, workloads
+from bench import evidence, figures, peers_of, workloads
+from bench.peers_of import PeerResults
 from bench.results_of import Results
 from bench.targets import verdicts
 
@@ -75,6 +78,16 @@ that the capacity is 1024 requests (4096 beyond) of 8 query tokens whatever the 
 <!-- generated: cpu -->
 <!-- end -->
 
+## Beside the engines
+
+What an engine's own functions do, unmodified and called as its builder calls them -> what the plan does that replaces
+them, a bound step; in brackets ours over theirs. "From the host": our CPU time where the live sizes come from the host
+at each call instead of lying on the device. Where the engine's call waits or stages, no graph takes it; GPU time (*) is
+then the sum of what ran on the device, on both sides.
+
+<!-- generated: peers -->
+<!-- end -->
+
 ## What one plan for all batches costs
 
 <!-- generated: capacity -->
@@ -107,13 +120,14 @@ that the capacity is 1024 requests (4096 beyond) of 8 query tokens whatever the 
 """
 
 
-def blocks(results: Results) -> dict[str, str]:
+def blocks(results: Results, peers: PeerResults) -> dict[str, str]:
     """The text of every generated block by its name."""
     return {
         "machine": _machine(results),
         "targets": _targets(results),
         "gpu": _gpu(results),
         "cpu": _cpu(results),
+        "peers": _peers(peers),
         "capacity": _capacity(results),
         "bandwidth": _bandwidth(results),
         "counts": _counts(results),
@@ -123,9 +137,9 @@ def blocks(results: Results) -> dict[str, str]:
     }
 
 
-def filled(text: str, results: Results) -> str:
+def filled(text: str, results: Results, peers: PeerResults) -> str:
     """``text`` with its generated blocks renewed; a block of an unknown name is refused."""
-    made = blocks(results)
+    made = blocks(results, peers)
 
     def renew(match: re.Match[str]) -> str:
         start, name, _, stop = match.groups()
@@ -155,12 +169,7 @@ def number(value: float | None) -> str:
 def _machine(results: Results) -> str:
     if not results.runs:
         return "Not measured."
-    commands = list(dict.fromkeys(run["command"] for run in results.runs))
-    run = results.runs[-1]
-    device = run["device"] or {"name": "no GPU", "cuda": None}
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    text = f"{device['name']}, {run['processor']}, {run['cores']} cores; Python {run['python']}, {versions}; {run['date']}.\n"
-    text += "\n```console\n" + "\n".join(f"$ {command}" for command in commands) + "\n```\n"
+    text = _ran(results.runs) + "\n"
     if results.floor:
         floor = results.floor
         text += (
@@ -169,6 +178,16 @@ def _machine(results: Results) -> str:
             f"a pinned copy of 1 KB costs {number(floor['pinned_copy_cpu_us'])} us of CPU."
         )
     return text
+
+
+def _ran(runs: Sequence[dict[str, Any]]) -> str:
+    """The machine of the last run, and the commands of all."""
+    commands = list(dict.fromkeys(run["command"] for run in runs))
+    run = runs[-1]
+    device = run["device"] or {"name": "no GPU", "cuda": None}
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    text = f"{device['name']}, {run['processor']}, {run['cores']} cores; Python {run['python']}, {versions}; {run['date']}.\n"
+    return text + "\n```console\n" + "\n".join(f"$ {command}" for command in commands) + "\n```"
 
 
 def _targets(results: Results) -> str:
@@ -226,6 +245,18 @@ def _cpu(results: Results) -> str:
         parts.append(f"### {variant}\n\n{table(['B', 'q', *(s[2] for s in shown)], rows)}")
     note = "Microseconds of a call that does not wait. Recorded in an engine's graph, ours costs the CPU nothing.\n\n"
     return note + "\n\n".join(parts) if parts else "Not measured."
+
+
+def _peers(results: PeerResults) -> str:
+    if not results.rows:
+        return "Not measured."
+    parts = [_ran(results.runs), peers_of.summary(results)]
+    for peer in results.peers():
+        rows = peers_of.table_rows(results, peer, number)
+        parts.append(f"### {peer}\n\n{table(peers_of.HEAD, rows)}")
+    wrong = [f"- {what}: {why}" for what, why in results.wrong()]
+    parts += ["Without a result:\n\n" + "\n".join(wrong)] if wrong else []
+    return "\n\n".join(part for part in parts if part)
 
 
 def _capacity(results: Results) -> str:
@@ -300,14 +331,15 @@ def main() -> None:
     )
     default = ROOT / "bench" / "results" / "plans.jsonl"
     parser.add_argument("--results", type=Path, default=default)
+    parser.add_argument("--peers", type=Path, default=default.with_name("peers.jsonl"))
     parser.add_argument("--document", type=Path, default=DOCUMENT)
     parser.add_argument(
         "--check", action="store_true", help="fail where the document is not up to date"
     )
     asked = parser.parse_args()
-    results = Results.read(asked.results)
+    results, peers = Results.read(asked.results), PeerResults.read(asked.peers)
     before = asked.document.read_text() if asked.document.exists() else SKELETON
-    after = filled(before, results)
+    after = filled(before, results, peers)
     if asked.check:
         if not asked.document.exists() or after != before:
             raise SystemExit(
