@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metaplan.errors import CallError, MetaplanError, PlanError, SyncError
-from metaplan.lang.arrays import HOST, STATE, array, below, between
+from metaplan.lang.arrays import DISTINCT, HOST, STATE, array, below, between
 from metaplan.lang.axes import axis, compact, dense, pieces, ragged
-from metaplan.lang.dtypes import boolean, i32, i64, u8
+from metaplan.lang.dtypes import boolean, i32, i64, u8, u16
+from metaplan.lang.folds import carry, fold
 from metaplan.lang.plan import Plan, plan
+from metaplan.lang.rows import argsort, bits, choose, pack, partition, sort, wrapped
+from metaplan.lang.sweeps import at, bisect, given, histogram, locate, rank
 from metaplan.lang.values import Value
 from metaplan.lang.words import (
     LAST,
@@ -29,6 +32,7 @@ from metaplan.lang.words import (
     min,
     minimum,
     on,
+    put,
     sum,
     tail,
     update,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from metaplan.runtime.audit import assert_sync_free, audit
 
 __all__ = [
+    "DISTINCT",
     "HOST",
     "LAST",
     "STATE",
@@ -54,36 +59,53 @@ __all__ = [
     "Value",
     "all",
     "any",
+    "argsort",
     "array",
     "assert_sync_free",
+    "at",
     "audit",
     "axis",
     "below",
     "between",
+    "bisect",
+    "bits",
     "boolean",
+    "carry",
     "cdiv",
+    "choose",
     "compact",
     "cumsum",
     "dense",
     "expect",
+    "fold",
+    "given",
+    "histogram",
     "i32",
     "i64",
     "indptr",
     "join",
     "keep",
+    "locate",
     "max",
     "maximum",
     "min",
     "minimum",
     "on",
+    "pack",
+    "partition",
     "pieces",
     "plan",
+    "put",
     "ragged",
+    "rank",
+    "sort",
     "sum",
     "tail",
     "u8",
+    "u16",
     "update",
     "where",
+    "wrapped",
 ]
 
 _LATE = ("assert_sync_free", "audit")

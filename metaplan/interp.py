@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from metaplan import ir
-from metaplan.ir import Monoid, Op
+from metaplan import interp_rows, ir
+from metaplan.ir import Combine, Op
+from metaplan.points import Points as Points
+from metaplan.points import combine
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
-
-
-@dataclass(frozen=True, slots=True)
-class Points:
-    """The live points of an axis, in storage order: ``index`` and ``offset`` on each axis above."""
-
-    count: int
-    index: dict[ir.Axis, Array]
-    offset: dict[ir.Axis, Array]
-    cell: Array = field(default_factory=lambda: np.zeros(1, np.int64))
 
 
 def buffer_shape(plan: ir.Plan, o: ir.Output) -> tuple[int, ...]:
@@ -62,7 +53,10 @@ class _Run:
         self.plan, self.inputs, self.live = plan, inputs, live
         self._points: dict[ir.Axis, Points] = {}
         self._scans: dict[ir.Expr, Array] = {}
+        self._own: dict[ir.Expr, Array] = {}
         self._bad: dict[tuple[ir.Node, str], set[int]] = {}
+        self.bound: dict[ir.Expr, Array] = {}
+        """What Given, Trial and Carry stand for right now."""
 
     # -------------------------------------------------------------- axes
 
@@ -145,19 +139,67 @@ class _Run:
                 every = self.points(over)
                 value = self.eval(of, every)
                 if to is None:
-                    return _combine(op, value, np.zeros(every.count, np.int64), 1)
+                    return combine(op, value, np.zeros(every.count, np.int64), 1)
                 rows = self.points(to)
-                return _combine(op, value, self._row_of(every, to), rows.count)[_row(at, to, rows)]
+                return combine(op, value, every.index[to], rows.count)[at.index[to]]
+            case ir.Given() | ir.Trial() | ir.Carry():
+                return self.bound[e]
+            case ir.Distinct(of):
+                return self.eval(of, at, taken)
+            case ir.Choice(of, values):
+                return np.asarray(values)[np.clip(self.eval(of, at, taken), 0, len(values) - 1)]
+            case ir.At(of, axis, index, other):
+                place = self.eval(index, at, taken).astype(np.int64)
+                count = self.points(axis).count
+                value = np.append(self._at_own(of, axis), np.asarray(other, ir.dtype_of(of).value))
+                return value[np.where((place >= 0) & (place < count), place, count)]
+            case ir.Across() | ir.Bisect() | ir.RowScan() | ir.Sort() | ir.Fold():
+                return self._looking(e, at)
+            case ir.Which():
+                raise AssertionError("a plan is run once for each copy")
+
+    def _looking(
+        self, e: ir.Across | ir.Bisect | ir.RowScan | ir.Sort | ir.Fold, at: Points
+    ) -> Array:
+        """What looks at other points: computed for all points of its own axis, once."""
+        if self.bound and isinstance(e, ir.Across | ir.Bisect):
+            return self._look(e, at)
+        own = ir.axis_of(e)
+        value = self._at_own(e, own)
+        return value[at.index[own]] if own is not None else value
+
+    def _at_own(self, e: ir.Expr, axis: ir.Axis | None) -> Array:
+        """``e`` at every point of ``axis``."""
+        looks = isinstance(e, ir.Across | ir.Bisect | ir.RowScan | ir.Sort | ir.Fold)
+        if not looks:
+            return self.eval(e, self.points(axis))
+        if self.bound:
+            return self._look(e, self.points(axis))
+        if e not in self._own:
+            self._own[e] = self._look(e, self.points(axis))
+        return self._own[e]
+
+    def _look(self, e: ir.Expr, at: Points) -> Array:
+        match e:
+            case ir.Across():
+                return interp_rows.across(self, e, at)
+            case ir.Bisect():
+                return interp_rows.bisect(self, e, at)
+            case ir.RowScan():
+                return interp_rows.row_scan(self, e)
+            case ir.Sort():
+                return interp_rows.sort(self, e)
+            case ir.Fold():
+                return interp_rows.fold(self, e)
+            case _:
+                raise AssertionError(type(e).__name__)
 
     def _scan(self, of: ir.Expr, over: ir.Axis) -> Array:
         key = ir.Scan(of, over)
-        if key not in self._scans:
+        if self.bound or key not in self._scans:
             value = self.eval(of, self.points(over))
             self._scans[key] = np.cumsum(value, dtype=value.dtype) - value
         return self._scans[key]
-
-    def _row_of(self, every: Points, to: ir.Axis) -> Array:
-        return every.index[to]
 
     def _load(self, e: ir.Load, at: Points, taken: Array) -> Array:
         array = self.inputs[e.source.name]
@@ -199,11 +241,11 @@ class _Run:
         changes = [self._change(u) for u in self.plan.updates]
         for o in self.plan.outputs:
             self._output(o, buffers[o.name])
-        for target, where, value in changes:
-            self.inputs[target][where] = value
+        for target, where, value, how in changes:
+            scatter(self.inputs[target], where, value, how)
         return self.broken()
 
-    def _change(self, u: ir.Update) -> tuple[str, tuple[Array, ...], Array]:
+    def _change(self, u: ir.Update) -> tuple[str, tuple[Array, ...], Array, Combine]:
         at = self.points(u.axis)
         taken = np.ones(at.count, bool)
         if u.where is not None:
@@ -214,9 +256,28 @@ class _Run:
         taken = taken & inside
         value = self.eval(u.value, at, taken)[taken]
         where = tuple(i[taken] for i in index) or (np.flatnonzero(taken),)
-        return u.target.name, where, value
+        return u.target.name, where, value, u.combine
+
+    def _put(self, o: ir.Output, put: ir.Put, buffer: Array) -> None:
+        cells = buffer.reshape(-1)
+        if isinstance(o.tail, ir.Fill):
+            everywhere = np.arange(len(cells))
+            cells[:] = self.eval(o.tail.value, Points(len(cells), {}, {}, everywhere))
+        at = self.points(put.axis)
+        taken = np.ones(at.count, bool) if o.where is None else self.eval(o.where, at)
+        indices = [self.eval(i, at, taken).astype(np.int64) for i in put.index]
+        pairs = zip(ir.put_extents(self.plan, o), indices, strict=True)
+        inside = np.logical_and.reduce([(i >= 0) & (i < extent) for extent, i in pairs])
+        place = indices[0] if len(indices) == 1 else indices[0] * o.width + indices[1]
+        self._count(o, f"place outside {o.name}", np.flatnonzero(taken & ~inside))
+        taken = taken & inside
+        value = self.eval(o.columns[0], at, taken)[taken]
+        scatter(cells, (place[taken],), value, put.combine)
 
     def _output(self, o: ir.Output, buffer: Array) -> None:
+        if o.put is not None:
+            self._put(o, o.put, buffer)
+            return
         width = max(len(o.columns), 1)
         cells = buffer.reshape(-1, width)
         pairs = o.parts or tuple((o.axis, c) for c in o.columns)
@@ -259,22 +320,19 @@ def _overfull(axis: ir.Axis | None) -> str:
     return f"more points than the capacity of {axis.name if axis is not None else 'the batch'}"
 
 
-def _row(at: Points, to: ir.Axis, rows: Points) -> Array:
-    return at.index[to]
-
-
-def _combine(op: Monoid, value: Array, row: Array, rows: int) -> Array:
-    match op:
-        case Monoid.SUM:
-            out = np.zeros(rows, value.dtype)
-            np.add.at(out, row, value)
-        case Monoid.MAX:
-            out = np.full(rows, np.iinfo(value.dtype).min, value.dtype)
-            np.maximum.at(out, row, value)
-        case Monoid.MIN:
-            out = np.full(rows, np.iinfo(value.dtype).max, value.dtype)
-            np.minimum.at(out, row, value)
-    return out
+def scatter(into: Array, where: tuple[Array, ...], value: Array, how: Combine) -> None:
+    """Writes ``value`` to the elements ``where``, in the order of the points."""
+    match how:
+        case Combine.ONLY | Combine.DISTINCT | Combine.LAST:
+            into[where] = value
+        case Combine.ADD:
+            np.add.at(into, where, value)
+        case Combine.MAX:
+            np.maximum.at(into, where, value)
+        case Combine.MIN:
+            np.minimum.at(into, where, value)
+        case Combine.OR:
+            np.bitwise_or.at(into, where, value)
 
 
 def apply(op: Op, a: Array, b: Array) -> Array:

@@ -8,13 +8,23 @@
             | Part(name, whole: Ragged, before, length)  -- a stretch of every row of `whole`
     Expr    = Const(value, dtype) | Size(axis) | Offset(axis) | Index(axis) | Cell()
             | Load(source, index*, guard?, other)     -- guard false: nothing is read
-            | Bin(op, a, b) | Un(op, a) | Where(cond, then, other) | Cast(a, dtype)
+            | Bin(op, a, b) | Not(a) | Where(cond, then, other) | Cast(a, dtype)
             | Expect(a, lo, hi)                       -- clamped, and counted where the data breaks it
+            | Distinct(a)                             -- no two points have the same value
+            | Choice(a, values)                       -- the constant values[a]
+            | Which(name, count)                      -- which copy of the plan computes
             | Scan(of, over)                          -- exclusive sum along the points of `over`
+            | RowScan(of, over)                       -- the same, restarting at every row
+            | Sort(of, over)                          -- a row in the order of its numbers
             | Reduce(op, of, over, to?)               -- over the points of `over` under a row of `to`
-    Output  = (name, dtype, axis?, columns: Expr+, parts, fences, where?, tail: Tail)
+            | Across(op, of, over), Given(a)          -- over all of `over`, for each point that asks
+            | At(of, axis, index)                     -- a computed value at another point
+            | Bisect(lo, hi, cond, Trial)             -- the smallest number for which `cond` holds
+            | Fold(axis, inits, steps, Carry*, at, when)  -- a carry from point to point
+    Output  = (name, dtype, axis?, columns: Expr+, parts, fences, where?, tail: Tail, put?)
+    Put     = (axis?, index, combine)                 -- scattered: where a point's value goes
     Tail    = Keep() | Fill(value, until?)            -- the cells beyond the live points
-    Update  = (target: Input, index*, value, where?, axis?)   -- in place: reads old, writes new
+    Update  = (target: Input, index*, value, where?, axis?, combine)  -- in place: reads old, writes new
     Check   = (axis?, bad, message)                   -- counted in the step's sticky flags
 
 Nodes are frozen and compare by structure; ``loc`` is carried but never compared.
@@ -24,6 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeAlias
 
 from metaplan.errors import Loc as Loc
@@ -33,14 +44,22 @@ from metaplan.nodes import Home as Home
 from metaplan.nodes import Monoid as Monoid
 from metaplan.nodes import Node as Node
 from metaplan.nodes import Op as Op
+from metaplan.terms import Across as Across
+from metaplan.terms import At as At
 from metaplan.terms import Axis as Axis
 from metaplan.terms import Bin as Bin
+from metaplan.terms import Bisect as Bisect
+from metaplan.terms import Carry as Carry
 from metaplan.terms import Cast as Cast
 from metaplan.terms import Cell as Cell
+from metaplan.terms import Choice as Choice
 from metaplan.terms import Const as Const
 from metaplan.terms import Dense as Dense
+from metaplan.terms import Distinct as Distinct
 from metaplan.terms import Expect as Expect
 from metaplan.terms import Expr as Expr
+from metaplan.terms import Fold as Fold
+from metaplan.terms import Given as Given
 from metaplan.terms import Index as Index
 from metaplan.terms import Input as Input
 from metaplan.terms import Load as Load
@@ -50,9 +69,15 @@ from metaplan.terms import Part as Part
 from metaplan.terms import Ragged as Ragged
 from metaplan.terms import Reduce as Reduce
 from metaplan.terms import Root as Root
+from metaplan.terms import RowScan as RowScan
 from metaplan.terms import Scan as Scan
 from metaplan.terms import Size as Size
+from metaplan.terms import Sort as Sort
+from metaplan.terms import Trial as Trial
+from metaplan.terms import When as When
 from metaplan.terms import Where as Where
+from metaplan.terms import Which as Which
+from metaplan.terms import asked as asked
 from metaplan.terms import axes_in as axes_in
 from metaplan.terms import axis_of as axis_of
 from metaplan.terms import chain as chain
@@ -90,12 +115,41 @@ class Fill(Node):
 Tail: TypeAlias = Keep | Undefined | Fill
 
 
+class Combine(Enum):
+    """What becomes of an element that several points write; the value is the word in the language.
+
+    ONLY: the plan shows that no two do. DISTINCT: it promises that.
+    """
+
+    ONLY = "only"
+    DISTINCT = "distinct"
+    ADD = "add"
+    MAX = "max"
+    MIN = "min"
+    OR = "or"
+    LAST = "last"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Put(Node):
+    """The values of ``axis`` go to the points ``index`` of a buffer, where such points exist.
+
+    ``index`` is one number, or the row and the place in it where the buffer has rows.
+    """
+
+    axis: Axis | None
+    index: tuple[Expr, ...]
+    combine: Combine
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Output(Node):
     """A buffer: ``columns`` at each point of ``axis`` (one scalar cell without an axis).
 
     ``fences``: the buffer has one cell more, for the cut behind the last point. ``parts``: a value
     for each Part of ``axis``, instead of columns. ``where`` false: the cell keeps what was there.
+    ``put``: the buffer has the shape of ``axis``, and the one column is scattered into it; a Fill
+    is what all cells hold before.
     """
 
     name: str
@@ -106,6 +160,18 @@ class Output(Node):
     parts: tuple[tuple[Part, Expr], ...] = ()
     fences: bool = False
     where: Expr | None = None
+    put: Put | None = None
+
+    @property
+    def source(self) -> Axis | None:
+        """The axis at whose points the values are computed."""
+        return self.axis if self.put is None else self.put.axis
+
+    @property
+    def width(self) -> int:
+        """Cells of a row of the buffer; 1 where it has no rows."""
+        rows = isinstance(self.axis, Dense) and self.axis.parent is not None
+        return self.axis.width if rows and isinstance(self.axis.width, int) else 1  # pyright: ignore
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +184,7 @@ class Update(Node):
     value: Expr
     axis: Axis | None
     where: Expr | None = None
+    combine: Combine = Combine.ONLY
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,6 +226,14 @@ class Plan(Node):
         return tuple(a.name for a in self.axes if isinstance(a, Root))
 
 
+def put_extents(plan: Plan, o: Output) -> tuple[int, ...]:
+    """How far each index of a scattered output goes."""
+    assert o.axis is not None
+    assert o.put is not None
+    cells = plan.size(o.axis.name)
+    return (cells,) if len(o.put.index) == 1 else (cells // o.width, o.width)
+
+
 def exprs(plan: Plan) -> Iterator[Expr]:
     """The expressions that a plan writes down itself, those of its axes included."""
     for axis in plan.axes:
@@ -179,7 +254,8 @@ def written(plan: Plan) -> Iterator[tuple[Axis | None, tuple[Expr, ...]]]:
     """What each output, update and check computes for its points, and on which axis."""
     for o in plan.outputs:
         where = () if o.where is None else (o.where,)
-        yield o.axis, (*o.columns, *where)
+        place = () if o.put is None else o.put.index
+        yield o.source, (*o.columns, *where, *place)
         for part, value in o.parts:
             yield part, (value,)
     for u in plan.updates:

@@ -15,20 +15,26 @@ class DType(Enum):
 
     BOOL = "bool"
     U8 = "uint8"
+    U16 = "uint16"
     I32 = "int32"
     I64 = "int64"
 
     @property
     def bytes(self) -> int:
-        return {"bool": 1, "uint8": 1, "int32": 4, "int64": 8}[self.value]
+        return {"bool": 1, "uint8": 1, "uint16": 2, "int32": 4, "int64": 8}[self.value]
 
     @property
     def lo(self) -> int:
-        return 0 if self in (DType.BOOL, DType.U8) else -(1 << (8 * self.bytes - 1))
+        return 0 if self in NARROW or self is DType.BOOL else -(1 << (8 * self.bytes - 1))
 
     @property
     def hi(self) -> int:
-        return {"bool": 1, "uint8": 255}.get(self.value, (1 << (8 * self.bytes - 1)) - 1)
+        narrow = {"bool": 1, "uint8": 255, "uint16": 65535}
+        return narrow.get(self.value, (1 << (8 * self.bytes - 1)) - 1)
+
+
+NARROW = frozenset({DType.U8, DType.U16})
+"""Dtypes for storing and masking; to count with a value of theirs, convert it."""
 
 
 class Op(Enum):

@@ -152,7 +152,7 @@ class Buffer:
         cells = 1
         for n in self.shape:
             cells *= n
-        return cells * {"bool": 1, "uint8": 1, "int32": 4, "int64": 8}[self.dtype]
+        return cells * {"bool": 1, "uint8": 1, "uint16": 2, "int32": 4, "int64": 8}[self.dtype]
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,26 @@ class Ranges:
                 return self._total(of, self.points(over))
             case ir.Reduce(op, of, over, to):
                 return self._reduce(op, of, over, to)
+            case ir.RowScan(of, over):
+                return self._total(of, self.rows_below(over, ir.parent(over)))
+            case ir.Across(op, of, over):
+                return self._reduce(op, of, over, None)
+            case ir.Given(of) | ir.Distinct(of):
+                return self.of(of, given)
+            case ir.Sort(of):
+                return self.of(of)
+            case ir.At(of, _, _, other):
+                return self.of(of) | Interval(other, other)
+            case ir.Choice(_, values):
+                return Interval(min(values), max(values))
+            case ir.Which(_, count):
+                return Interval(0, count - 1)
+            case ir.Trial(_, lo, hi) | ir.Bisect(lo, hi):
+                return Interval(self.of(lo).lo, max(self.of(hi).hi, self.of(lo).lo))
+            case ir.Carry(_, _, lo, hi):
+                return Interval(lo, hi)
+            case ir.Fold(_, _, _, carries, at):
+                return Interval(carries[at].lo, carries[at].hi)
 
     def _total(self, of: ir.Expr, points: int) -> Interval:
         span = self.of(of)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TypeAlias
 
 from metaplan.nodes import COMPARISONS, UNKNOWN, DType, Home, Monoid, Node, Op
@@ -20,6 +21,7 @@ class Input(Node):
     lo: int | None = None
     hi: int | None = None
     state: bool = False
+    distinct: bool = False
 
     @property
     def shape(self) -> str:
@@ -148,8 +150,11 @@ class Where(Node):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cast(Node):
+    """``of`` in another dtype; ``wraps``: of a number that does not fit, the lower bits."""
+
     of: Expr
     dtype: DType
+    wraps: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,8 +184,160 @@ class Reduce(Node):
     to: Axis | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RowScan(Node):
+    """Exclusive sum of ``of`` along the points of ``over`` under one row: it restarts at every row."""
+
+    of: Expr
+    over: Axis
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Given(Node):
+    """Inside an Across: the value of ``of`` at the point that asks."""
+
+    of: Expr
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Across(Node):
+    """``of`` combined over all live points of ``over``, for every point that asks.
+
+    ``of`` lives on ``over``; what it takes from the point that asks is inside ``Given``.
+    """
+
+    op: Monoid
+    of: Expr
+    over: Axis
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class At(Node):
+    """The value of ``of`` at the point ``index`` of ``axis``; ``other`` where no live point is."""
+
+    of: Expr
+    axis: Axis
+    index: Expr
+    other: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice(Node):
+    """The constant ``values[of]``; ``of`` lies in 0..len(values) - 1."""
+
+    of: Expr
+    values: tuple[int, ...]
+    dtype: DType = DType.I32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Which(Node):
+    """The number of the copy of the plan that computes: 0..count - 1, the same for all of its points."""
+
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial(Node):
+    """Inside the condition of a Bisect: the number that is tried, from ``lo`` to ``hi``."""
+
+    number: int
+    lo: Expr
+    hi: Expr
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bisect(Node):
+    """The smallest number from ``lo`` to ``hi`` for which ``cond`` holds; ``hi`` where none does.
+
+    ``cond`` never holds below a number for which it fails above: it is monotone in ``trial``.
+    """
+
+    lo: Expr
+    hi: Expr
+    cond: Expr
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Carry(Node):
+    """Inside the step of a Fold: what the points before have left in place ``at``."""
+
+    number: int
+    at: int
+    lo: int
+    hi: int
+    dtype: DType = DType.I32
+
+
+class When(Enum):
+    """Of what is carried along an axis: which moment of it a value is."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    LAST = "last"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold(Node):
+    """What is carried along the points of ``axis`` under one row, in place ``at``.
+
+    ``init`` is on the parent of ``axis``; each point replaces all carries by ``steps``. BEFORE and AFTER live on
+    ``axis``, LAST on its parent.
+    """
+
+    axis: Axis
+    inits: tuple[Expr, ...]
+    steps: tuple[Expr, ...]
+    carries: tuple[Carry, ...]
+    at: int
+    when: When
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sort(Node):
+    """``of`` in the order of its numbers along each row of ``over``: at place j the j-th of them."""
+
+    of: Expr
+    over: Axis
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Distinct(Node):
+    """``of``, of which no two points under one row of ``per`` (of all) have the same value."""
+
+    of: Expr
+    per: Axis | None = None
+
+
 Expr: TypeAlias = (
-    Const | Size | Offset | Index | Cell | Load | Bin | Not | Where | Cast | Expect | Scan | Reduce
+    Const
+    | Size
+    | Offset
+    | Index
+    | Cell
+    | Load
+    | Bin
+    | Not
+    | Where
+    | Cast
+    | Expect
+    | Scan
+    | Reduce
+    | RowScan
+    | Given
+    | Across
+    | At
+    | Choice
+    | Which
+    | Trial
+    | Bisect
+    | Carry
+    | Fold
+    | Sort
+    | Distinct
 )
 
 
@@ -190,7 +347,7 @@ Expr: TypeAlias = (
 def children(e: Expr) -> tuple[Expr, ...]:
     """The expressions directly inside ``e``; those inside its axes are not among them."""
     match e:
-        case Const() | Size() | Offset() | Index() | Cell():
+        case Const() | Size() | Offset() | Index() | Cell() | Which() | Carry():
             return ()
         case Load(_, index, guard):
             return index if guard is None else (*index, guard)
@@ -198,8 +355,18 @@ def children(e: Expr) -> tuple[Expr, ...]:
             return (lhs, rhs)
         case Where(cond, then, other):
             return (cond, then, other)
-        case Not(of) | Cast(of) | Expect(of) | Scan(of) | Reduce(_, of):
+        case Not(of) | Cast(of) | Expect(of) | Scan(of) | Reduce(_, of) | RowScan(of):
             return (of,)
+        case Given(of) | Across(_, of) | Choice(of) | Sort(of) | Distinct(of):
+            return (of,)
+        case At(of, _, index):
+            return (of, index)
+        case Trial(_, lo, hi):
+            return (lo, hi)
+        case Bisect(lo, hi, cond, trial):
+            return (lo, hi, cond, trial)
+        case Fold(_, inits, steps):
+            return (*inits, *steps)
 
 
 def rebuild(e: Expr, new: tuple[Expr, ...]) -> Expr:
@@ -214,9 +381,20 @@ def rebuild(e: Expr, new: tuple[Expr, ...]) -> Expr:
             return replace(e, lhs=new[0], rhs=new[1])
         case Where():
             return replace(e, cond=new[0], then=new[1], other=new[2])
-        case Not() | Cast() | Expect() | Scan() | Reduce():
+        case Not() | Cast() | Expect() | Scan() | Reduce() | RowScan():
             return replace(e, of=new[0])
-        case Const() | Size() | Offset() | Index() | Cell():
+        case Given() | Across() | Choice() | Sort() | Distinct():
+            return replace(e, of=new[0])
+        case At():
+            return replace(e, of=new[0], index=new[1])
+        case Trial():
+            return replace(e, lo=new[0], hi=new[1])
+        case Bisect():
+            assert isinstance(new[3], Trial)
+            return replace(e, lo=new[0], hi=new[1], cond=new[2], trial=new[3])
+        case Fold(_, inits):
+            return replace(e, inits=new[: len(inits)], steps=new[len(inits) :])
+        case Const() | Size() | Offset() | Index() | Cell() | Which() | Carry():
             return e
 
 
@@ -225,8 +403,12 @@ def axes_in(e: Expr) -> tuple[Axis, ...]:
     match e:
         case Size(axis) | Offset(axis) | Index(axis):
             return (axis,)
-        case Scan(_, over):
+        case Scan(_, over) | RowScan(_, over) | Across(_, _, over) | Sort(_, over):
             return (over,)
+        case At(_, axis) | Fold(axis):
+            return (axis,)
+        case Distinct(_, Root() | Dense() | Ragged() | Part() as per):
+            return (per,)
         case Reduce(_, _, over, to):
             return (over,) if to is None else (over, to)
         case _:
@@ -270,9 +452,11 @@ def chain(axis: Axis | None) -> tuple[Axis, ...]:
 
 def dtype_of(e: Expr) -> DType:
     match e:
-        case Const(_, dtype) | Cast(_, dtype):
+        case Const(_, dtype) | Cast(_, dtype) | Choice(_, _, dtype):
             return dtype
-        case Size() | Offset() | Index() | Cell():
+        case Carry(_, _, _, _, dtype):
+            return dtype
+        case Size() | Offset() | Index() | Cell() | Which():
             return DType.I32
         case Load(source):
             return source.dtype
@@ -280,8 +464,14 @@ def dtype_of(e: Expr) -> DType:
             return DType.BOOL if op in COMPARISONS else dtype_of(lhs)
         case Where(_, then):
             return dtype_of(then)
-        case Not(of) | Expect(of) | Scan(of) | Reduce(_, of):
+        case Not(of) | Expect(of) | Scan(of) | Reduce(_, of) | RowScan(of):
             return dtype_of(of)
+        case Given(of) | Across(_, of) | At(of) | Sort(of) | Distinct(of):
+            return dtype_of(of)
+        case Trial(_, lo) | Bisect(lo):
+            return dtype_of(lo)
+        case Fold(_, inits, _, _, at):
+            return dtype_of(inits[at])
 
 
 def axis_of(e: Expr) -> Axis | None:
@@ -294,21 +484,48 @@ def axis_of(e: Expr) -> Axis | None:
 
 
 def _axis_of(e: Expr) -> Axis | None:
-    own: Axis | None
     match e:
         case Offset(axis) | Index(axis):
             return axis
-        case Scan(_, over):
+        case Scan(_, over) | RowScan(_, over) | Sort(_, over):
             return over
         case Reduce(_, _, _, to):
             return to
-        case Const() | Size() | Cell():
+        # what is asked for is the same for all points of the axis that is swept
+        case Const() | Size() | Cell() | Which() | Carry() | Given() | Trial():
             return None
+        case Across(_, of):
+            return _deepest(g.of for g in asked(of))
+        case At(_, _, index):
+            return axis_of(index)
+        case Fold(axis, _, _, _, _, when):
+            return parent(axis) if when is When.LAST else axis
+        case Bisect(lo, hi, cond):
+            return _deepest((lo, hi, cond))
         case _:
-            own = None
+            return _deepest(children(e))
+
+
+def _deepest(exprs: Iterable[Expr]) -> Axis | None:
+    own: Axis | None = None
+    for e in exprs:
+        own = deeper(own, axis_of(e))
+    return own
+
+
+def asked(of: Expr) -> tuple[Given, ...]:
+    """What ``of``, swept over an axis, takes from the point that asks."""
+    found: dict[Given, None] = {}
+
+    def visit(e: Expr) -> None:
+        if isinstance(e, Given):
+            found.setdefault(e)
+        elif not isinstance(e, Across):
             for c in children(e):
-                own = deeper(own, axis_of(c))
-            return own
+                visit(c)
+
+    visit(of)
+    return tuple(found)
 
 
 def deeper(a: Axis | None, b: Axis | None) -> Axis | None:

@@ -68,14 +68,40 @@ def _spelled(e: ir.Expr, level: int, names: Names) -> str:
             return f"~{inside(of, 9)}"
         case ir.Where(cond, then, other):
             return f"where({inside(cond)}, {inside(then)}, {inside(other)})"
-        case ir.Cast(of, dtype):
-            return f"{dtype.value}({inside(of)})"
+        case ir.Cast(of, dtype, wraps):
+            return f"{dtype.value}({inside(of)}{', wraps' if wraps else ''})"
         case ir.Expect(of, lo, hi):
             return f"expect({inside(of)}, {lo}, {hi})"
         case ir.Scan(of, over):
             return f"scan({inside(of)}, over={over.name})"
         case ir.Reduce(op, of, over, to):
             return f"{op.value}({inside(of)}, over={over.name}, to={to.name if to else 'batch'})"
+        case ir.RowScan(of, over):
+            above = ir.parent(over)
+            return f"scan({inside(of)}, over={over.name}, per={above.name if above else 'batch'})"
+        case ir.Across(op, of, over):
+            return f"{op.value}({inside(of)}, across={over.name})"
+        case ir.Given(of):
+            return f"given({inside(of)})"
+        case ir.Distinct(of, per):
+            return f"distinct({inside(of)}{f', per={per.name}' if per is not None else ''})"
+        case ir.Sort(of, over, descending):
+            return f"sort({inside(of)}, over={over.name}{', descending' if descending else ''})"
+        case ir.At(of, _, index, other):
+            return f"at({inside(of)}, {inside(index)}, {other})"
+        case ir.Choice(of, values):
+            return f"choose({inside(of)}, {list(values)})"
+        case ir.Which(name):
+            return name
+        case ir.Trial(number):
+            return f"trial_{number}"
+        case ir.Bisect(lo, hi, cond, trial):
+            return f"bisect({inside(trial)} in {inside(lo)}..{inside(hi)}: {inside(cond)})"
+        case ir.Carry(number, at):
+            return f"carry_{number}_{at}"
+        case ir.Fold(over, inits, steps, _, at, when):
+            start, step = ", ".join(map(inside, inits)), ", ".join(map(inside, steps))
+            return f"fold({over.name}: [{start}] then [{step}]).{when.value}[{at}]"
 
 
 def _place(index: ir.Expr, names: Names) -> str:
@@ -100,7 +126,7 @@ def axis(a: ir.Axis, names: Names = _NONE) -> str:
 
 def _input(i: ir.Input) -> str:
     span = "" if i.lo is None and i.hi is None else f" in [{i.lo}, {i.hi}]"
-    state = ", updated in place" if i.state else ""
+    state = (", updated in place" if i.state else "") + (", distinct" if i.distinct else "")
     return f"input {i.name}: {i.shape} ({i.home.value}){span}{state}"
 
 
@@ -122,6 +148,10 @@ def _output(o: ir.Output, names: Names) -> str:
     values = [expr(c, 0, names) for c in o.columns]
     values += [f"{p.name}: {expr(v, 0, names)}" for p, v in o.parts]
     lines = [f"output {o.name}: {shape}", "    = " + "\n    , ".join(values)]
+    if o.put is not None:
+        where = o.put.axis.name if o.put.axis is not None else "batch"
+        at = ", ".join(_place(i, names) for i in o.put.index)
+        lines.append(f"    put by {where} at {at}, {o.put.combine.value}")
     if o.where is not None:
         lines.append(f"    where {expr(o.where, 0, names)}")
     return "\n".join([*lines, f"    tail {tail(o.tail)}"])
@@ -130,7 +160,8 @@ def _output(o: ir.Output, names: Names) -> str:
 def _update(u: ir.Update, names: Names) -> str:
     guard = f"\n    where {expr(u.where, 0, names)}" if u.where is not None else ""
     at = ", ".join(_place(i, names) for i in u.index)
-    return f"update {u.name}: {u.target.name}[{at}]\n    = {expr(u.value, 0, names)}{guard}"
+    how = "" if u.combine is ir.Combine.ONLY else f" {u.combine.value}"
+    return f"update {u.name}: {u.target.name}[{at}]\n   {how} = {expr(u.value, 0, names)}{guard}"
 
 
 def _check(c: ir.Check, names: Names) -> str:
@@ -163,7 +194,8 @@ def _lines(p: ir.Plan) -> Iterator[str]:
             yield from new(a.length, a.before if isinstance(a, ir.Part) else None)
         yield axis(a, names)
     for o in p.outputs:
-        yield from new(*o.columns, *(v for _, v in o.parts), o.where)
+        place = o.put.index if o.put is not None else ()
+        yield from new(*o.columns, *(v for _, v in o.parts), o.where, *place)
         yield _output(o, names)
     for u in p.updates:
         yield from new(*u.index, u.value, u.where)
@@ -188,7 +220,8 @@ def _wish(e: ir.Expr, lengths: Names) -> str:
 
 def _short(e: ir.Expr) -> bool:
     """What is as short as a name would be."""
-    return isinstance(e, ir.Const | ir.Size | ir.Offset | ir.Index | ir.Cell | ir.Load)
+    short = ir.Const | ir.Size | ir.Offset | ir.Index | ir.Cell | ir.Load
+    return isinstance(e, short | ir.Which | ir.Trial | ir.Carry | ir.Given)
 
 
 def _fresh(wish: str, taken: set[str]) -> str:

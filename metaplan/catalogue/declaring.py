@@ -17,7 +17,7 @@ def not_dtype(name: str, got: str, loc: Loc) -> PlanError:
     return PlanError(
         f"the dtype of {name} is given as {got}",
         loc=loc,
-        hint="name one of metaplan's: i32, i64, u8, boolean",
+        hint="name one of metaplan's: i32, i64, u8, u16, boolean",
     )
 
 

@@ -104,14 +104,6 @@ def not_element(got: str, loc: Loc) -> PlanError:
     )
 
 
-def update_races(name: str, axis: str, loc: Loc) -> PlanError:
-    return PlanError(
-        f"every point of {axis} writes the same element of {name}, in no order",
-        loc=loc,
-        hint=f"index {name} by something that differs along {axis}, or reduce the value over {axis}",
-    )
-
-
 def state_race(name: str, loc: Loc) -> PlanError:
     return PlanError(
         f"{name} is read elsewhere than where this plan updates it, and nothing orders the two",

@@ -47,8 +47,9 @@ def _values(
     shape = plan.extents(one) or (1,)
     lo = one.dtype.lo if one.lo is None else one.lo
     hi = one.dtype.hi if one.hi is None else one.hi
-    if one.name in rows:
-        return _distinct(shape, lo, min(hi, rows[one.name] - 1), rng).astype(one.dtype.value)
+    if one.name in rows or one.distinct:
+        most = min(hi, rows.get(one.name, 1 << 20) - 1)
+        return _distinct(shape, lo, most, rng).astype(one.dtype.value)
     top = min(hi, lo + int(rng.choice(REACH)))
     return rng.integers(lo, top, shape, dtype=np.int64, endpoint=True).astype(one.dtype.value)
 

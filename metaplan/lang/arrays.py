@@ -13,6 +13,7 @@ from metaplan.lang import demands
 from metaplan.lang.axes import Axis
 from metaplan.lang.tracing import tracing
 from metaplan.lang.values import Integer, Value, described, lift, name_of, one_branch
+from metaplan.nodes import NARROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,12 @@ class Mark(Enum):
 
     HOST = "host"
     STATE = "state"
+    DISTINCT = "distinct"
 
 
 HOST = Mark.HOST
 STATE = Mark.STATE
+DISTINCT = Mark.DISTINCT
 
 
 class Array(Value):
@@ -85,7 +88,7 @@ class Array(Value):
         )
         lives: ir.Axis | None = None
         for e in exprs:
-            if ir.dtype_of(e) in (DType.BOOL, DType.U8):
+            if ir.dtype_of(e) in (DType.BOOL, *NARROW):
                 raise catalogue.index_kind(ir.dtype_of(e).value, Loc.here())
             if not one_branch(lives, ir.axis_of(e)):
                 raise catalogue.different_branches(
@@ -128,7 +131,9 @@ def array(name: str, dtype: DType | type[Array], *marks: object, loc: Loc | None
         raise catalogue.host_state(name, at)
     home = Home.HOST if HOST in marks else Home.DEVICE if dims else Home.SCALAR
     lo, hi = _span(name, kind, spans, at)
-    given = ir.Input(name, kind, tuple(dims), home, lo, hi, STATE in marks, loc=at)
+    given = ir.Input(
+        name, kind, tuple(dims), home, lo, hi, STATE in marks, DISTINCT in marks, loc=at
+    )
     tracing("array").declare_input(given)
     return Array(given)
 

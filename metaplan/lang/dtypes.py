@@ -1,4 +1,4 @@
-"""``i32``, ``i64``, ``u8``, ``boolean``: the annotation of an input, and the conversion of a value."""
+"""``i32``, ``i64``, ``u8``, ``u16``, ``boolean``: the annotation of an input, and the conversion of a value."""
 
 from __future__ import annotations
 
@@ -41,6 +41,12 @@ class u8(Typed):
     """uint8: ``x: Annotated[u8, "req"]`` declares, ``u8(x)`` converts."""
 
     KIND = DType.U8
+
+
+class u16(Typed):
+    """uint16: ``x: Annotated[u16, "req"]`` declares, ``u16(x)`` converts."""
+
+    KIND = DType.U16
 
 
 class boolean(Typed):

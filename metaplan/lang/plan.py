@@ -17,6 +17,7 @@ from metaplan.lang.dtypes import Typed
 from metaplan.lang.tracing import CURRENT, Trace
 from metaplan.lang.values import Value, described, lift, name_of, one_branch
 from metaplan.lang.words import Change, Out, Outputs
+from metaplan.races import distinct
 
 if TYPE_CHECKING:
     from metaplan.runtime.step import Step
@@ -145,12 +146,23 @@ def _own(plan: ir.Plan) -> None:
     for o in plan.outputs:
         if o.name.endswith("_size") and o.name in taken:
             raise catalogue.name_taken("output", o.name, taken[o.name], o.loc)
+    for e in ir.exprs(plan):
+        for asked in ir.asked(e):
+            raise catalogue.given_alone(_holder(plan, e), asked.loc)
     for e in ir.walk(*ir.exprs(plan)):
         if isinstance(e, ir.Load) and e.source not in plan.inputs:
             raise catalogue.foreign("input", e.source.name, plan.name, e.loc)
         for axis in ir.axes_in(e):
             if axis not in plan.axes:
                 raise catalogue.foreign("axis", axis.name, plan.name, e.loc)
+
+
+def _holder(plan: ir.Plan, e: ir.Expr) -> str:
+    """What of the plan is made of ``e``, in words."""
+    for o in plan.outputs:
+        if e in (*o.columns, o.where, *(v for _, v in o.parts)):
+            return f"output {o.name}"
+    return "an axis or a change of this plan"
 
 
 def _update(name: str, change: Change) -> ir.Update:
@@ -160,13 +172,25 @@ def _update(name: str, change: Change) -> ir.Update:
             raise catalogue.different_branches(name_of(axis), name_of(ir.axis_of(e)), change.loc)
         axis = ir.deeper(axis, ir.axis_of(e))
     target = change.target.input
-    place: ir.Axis | None = None
-    for e in change.index:
-        place = ir.deeper(place, ir.axis_of(e))
-    for below in ir.chain(axis)[len(ir.chain(place)) :]:
-        if not (isinstance(below, ir.Ragged) and below.most == 1):
-            raise catalogue.update_races(target.name, below.name, change.loc)
-    return ir.Update(name, target, change.index, change.value, axis, change.where, loc=change.loc)
+    _alone(target.name, change.index, axis, change.combine, change.loc)
+    return ir.Update(
+        name,
+        target,
+        change.index,
+        change.value,
+        axis,
+        change.where,
+        change.combine,
+        loc=change.loc,
+    )
+
+
+def _alone(
+    target: str, index: tuple[ir.Expr, ...], axis: ir.Axis | None, how: ir.Combine, loc: Loc
+) -> None:
+    """Raises where two points may write one element and nothing says what becomes of it."""
+    if how is ir.Combine.ONLY and not distinct(index, axis):
+        raise catalogue.collides(target, name_of(axis), loc)
 
 
 def _output(name: str, value: Value | Out, at: Loc) -> ir.Output:
@@ -179,10 +203,13 @@ def _output(name: str, value: Value | Out, at: Loc) -> ir.Output:
     if isinstance(axis, ir.Part) and not o.parts:
         raise catalogue.part_alone(name, axis.name, axis.whole.name, loc)
     fences = len(o.columns) == 1 and isinstance(first, Indptr) and o.axis is None
+    fences = fences and o.put is None
     columns = tuple(c.expr for c in o.columns)
     parts = tuple((part.ir, v.expr) for part, v in o.parts)
     where = o.where.expr if o.where is not None else None
-    if where is not None:
+    if o.put is not None:
+        _alone(name, o.put.index, o.put.axis, o.put.combine, loc)
+    elif where is not None:
         for holder, _ in parts or ((axis, None),):
             demands.reaches(holder, where, loc)
     return ir.Output(
@@ -194,6 +221,7 @@ def _output(name: str, value: Value | Out, at: Loc) -> ir.Output:
         typing.cast("tuple[tuple[ir.Part, ir.Expr], ...]", parts),
         fences,
         where,
+        o.put,
         loc=loc,
     )
 

@@ -18,6 +18,12 @@ class Trace:
 
     axes: list[ir.Axis] = field(default_factory=list[ir.Axis])
     inputs: list[ir.Input] = field(default_factory=list[ir.Input])
+    numbered: int = 0
+
+    def number(self) -> int:
+        """A number that no other search or fold of this plan has."""
+        self.numbered += 1
+        return self.numbered
 
     def declare(self, axis: A) -> A:
         if any(a.name == axis.name for a in self.axes):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from metaplan import catalogue, ir
 from metaplan.errors import Loc
 from metaplan.ir import DType, Op
+from metaplan.nodes import NARROW
 
 Integer: TypeAlias = "Value | int"
 
@@ -204,7 +205,7 @@ _ORDER = frozenset({Op.MIN, Op.MAX, Op.LT, Op.LE})
 def binary(op: Op, a: Integer, b: Integer) -> Value:
     left, right = pair(a, b)
     dtype = ir.dtype_of(left)
-    no_meaning = {DType.BOOL: _NUMBERS | _ORDER, DType.U8: _NUMBERS}
+    no_meaning = {DType.BOOL: _NUMBERS | _ORDER, **dict.fromkeys(NARROW, _NUMBERS)}
     if op in no_meaning.get(dtype, ()):
         word = f"mp.{op.value}imum" if op in (Op.MIN, Op.MAX) else op.value
         raise catalogue.wrong_kind(word, dtype.value, Loc.here())

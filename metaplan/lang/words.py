@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from metaplan import catalogue, ir
 from metaplan.errors import Loc
-from metaplan.ir import DType, Monoid, Op
+from metaplan.ir import Combine, DType, Monoid, Op
 from metaplan.lang import demands
 from metaplan.lang.arrays import Array
 from metaplan.lang.axes import Axis, Indptr, Pieces, Ragged
@@ -22,6 +22,7 @@ from metaplan.lang.values import (
     one_branch,
     pair,
 )
+from metaplan.nodes import NARROW
 
 
 def minimum(a: Integer, b: Integer) -> Value:
@@ -61,14 +62,35 @@ def expect(x: Integer, lo: int, hi: int) -> Value:
     return Value(ir.Expect(given.expr, lo, hi, loc=loc))
 
 
-def cumsum(x: Value) -> Value:
-    """The running sum of ``x`` along its axis, this point included: no leading 0."""
-    return binary(Op.ADD, Value(_scan(x)), x)
+def cumsum(x: Value, *, per: Axis | None = None) -> Value:
+    """The running sum of ``x`` along its axis, this point included: no leading 0.
+
+    ``per`` is an axis above: the sum restarts at each of its rows.
+    """
+    return binary(Op.ADD, Value(_scan(x)) if per is None else before(x, per), x)
 
 
 def indptr(x: Value) -> Indptr:
     """The running sum of ``x`` before each point; as an output it has the total behind the last."""
     return Indptr(_scan(x))
+
+
+def before(x: Integer, per: Axis) -> Value:
+    """The running sum of ``x`` before each point, restarting at each row of ``per``."""
+    expr, loc = number(x), Loc.here()
+    above, lives = demands.axis("cumsum", per, loc), ir.axis_of(expr)
+    if lives is None or above not in ir.chain(lives)[:-1]:
+        raise catalogue.not_below(name_of(lives), above.name, loc)
+    if above == ir.parent(lives):
+        return Value(ir.RowScan(expr, lives, loc=loc))
+    # Further up: the sum before this point, without what lies before its row.
+    total, along = expr, lives
+    while along != above:
+        up = ir.parent(along)
+        assert up is not None
+        total, along = ir.Reduce(Monoid.SUM, total, along, up, loc=loc), up
+    start = ir.Scan(total, above, loc=loc)
+    return Value(ir.Bin(Op.SUB, ir.Scan(expr, lives, loc=loc), start, loc=loc))
 
 
 def _scan(x: Integer) -> ir.Expr:
@@ -85,6 +107,10 @@ def _reduce(op: Monoid, x: ir.Expr, over: Axis, to: Axis | None) -> Value:
     loc = Loc.here()
     along = demands.axis(op.value, over, loc)
     demands.reaches(along, x, loc)
+    if ir.asked(x):
+        if to is not None:
+            raise catalogue.across_to(loc)
+        return Value(ir.Across(op, x, along, loc=loc))
     target = demands.axis(op.value, to, loc) if to is not None else ir.parent(along)
     if target is not None and (target == along or target not in ir.chain(along)):
         raise catalogue.not_below(along.name, target.name, loc)
@@ -94,16 +120,16 @@ def _reduce(op: Monoid, x: ir.Expr, over: Axis, to: Axis | None) -> Value:
     return Value(ir.Reduce(op, x, along, target, loc=loc))
 
 
-def _number(x: Integer) -> ir.Expr:
+def number(x: Integer) -> ir.Expr:
     """``x`` in a dtype that a sum of it fits: a bool counts as 0 or 1."""
     expr = lift(x)
-    narrow = ir.dtype_of(expr) in (DType.BOOL, DType.U8)
+    narrow = ir.dtype_of(expr) in (DType.BOOL, *NARROW)
     return ir.Cast(expr, DType.I32) if narrow else expr
 
 
 def sum(x: Integer, over: Axis, *, to: Axis | None = None) -> Value:
     """The sum of ``x`` over the points of ``over`` under each row of its parent (or of ``to``)."""
-    return _reduce(Monoid.SUM, _number(x), over, to)
+    return _reduce(Monoid.SUM, number(x), over, to)
 
 
 def max(x: Integer, over: Axis, *, to: Axis | None = None) -> Value:
@@ -143,6 +169,7 @@ class Out:
     undefined: bool = False
     until: Integer | None = None
     where: Value | None = None
+    put: ir.Put | None = None
     loc: Loc | None = None
 
 
@@ -237,14 +264,22 @@ class Change:
     value: ir.Expr
     where: ir.Expr | None
     loc: Loc
+    combine: Combine = Combine.ONLY
 
 
 Outputs: TypeAlias = Mapping[str, Value | Out | Change]
 """What the function of a plan returns: its outputs and the changes of its states, by name."""
 
 
-def update(at: Value, value: Integer, *, where: Value | None = None) -> Change:
-    """``state[i, j]`` becomes ``value``, in place, at every point where ``where`` holds."""
+def update(
+    at: Value, value: Integer, *, where: Value | None = None, combine: str = "only"
+) -> Change:
+    """``state[i, j]`` becomes ``value``, in place, at every point where ``where`` holds.
+
+    ``combine`` says what becomes of an element that several points name: their sum is added to it
+    ("add"), it takes part in their "max", "min" or "or", or the "last" point wins. "distinct" promises that no
+    two points do; without it the plan must show that.
+    """
     loc = Loc.here()
     place = at.expr if isinstance(at, Value) else None  # pyright: ignore[reportUnnecessaryIsInstance]
     if not isinstance(place, ir.Load):
@@ -255,4 +290,56 @@ def update(at: Value, value: Integer, *, where: Value | None = None) -> Change:
     if ir.dtype_of(new) is not place.source.dtype:
         raise catalogue.mixed_dtypes(place.source.dtype.value, ir.dtype_of(new).value, loc)
     guard = demands.condition(where, loc) if where is not None else None
-    return Change(Array(place.source), place.index, new, guard, loc)
+    how = combination(combine, place.source.dtype, loc)
+    return Change(Array(place.source), place.index, new, guard, loc, how)
+
+
+def combination(word: str, dtype: DType, loc: Loc) -> Combine:
+    """What ``combine=`` says."""
+    words = [c.value for c in Combine]
+    if word not in words:
+        raise catalogue.bad_combine(described(word), words, loc)
+    how = Combine(word)
+    numbers = (DType.I32, DType.I64)
+    if how not in (Combine.ONLY, Combine.DISTINCT, Combine.LAST) and dtype not in numbers:
+        raise catalogue.wrong_kind(f"combine={word}", dtype.value, loc)
+    return how
+
+
+def put(
+    into: Axis,
+    index: Integer | tuple[Integer, Integer],
+    value: Integer,
+    *,
+    where: Value | None = None,
+    combine: str = "only",
+    init: Integer | None = None,
+) -> Out:
+    """``value`` scattered into a buffer with the shape of ``into``, at every point where ``where`` holds.
+
+    ``index`` is a point of ``into``, or (row, place) where it is dense under a parent. ``init`` is what all cells hold before;
+    without it, a cell that no point names keeps what was there. ``combine`` is that of ``mp.update``.
+    """
+    loc = Loc.here()
+    shape = demands.axis("put", into, loc)
+    if isinstance(shape, ir.Part):
+        raise catalogue.part_sorted(shape.name, loc)
+    rows = isinstance(shape, ir.Dense) and shape.parent is not None
+    given = index if isinstance(index, tuple) else (index,)
+    if len(given) != 1 + rows:
+        raise catalogue.put_index(shape.name, 1 + rows, len(given), loc)
+    made = Value(lift(value))
+    places = tuple(demands.integers("mp.put", i, loc).expr for i in given)
+    guard = Value(demands.condition(where, loc)) if where is not None else None
+    source: ir.Axis | None = None
+    for e in (*places, made.expr, *([guard.expr] if guard is not None else [])):
+        if not one_branch(source, ir.axis_of(e)):
+            raise catalogue.different_branches(name_of(source), name_of(ir.axis_of(e)), loc)
+        source = ir.deeper(source, ir.axis_of(e))
+    how = combination(combine, made.dtype, loc)
+    fill = None if init is None else Value(lift(init, made.dtype))
+    if fill is not None and fill.dtype is not made.dtype:
+        raise catalogue.tail_dtype(made.dtype.value, fill.dtype.value, loc)
+    return Out(
+        (made,), into, fill=fill, where=guard, put=ir.Put(source, places, how, loc=loc), loc=loc
+    )

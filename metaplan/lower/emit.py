@@ -18,7 +18,7 @@ from metaplan.text import ATOM, LEVEL
 
 Text: TypeAlias = "tuple[str, int]"
 
-TRITON = {DType.BOOL: "tl.int1", DType.U8: "tl.uint8", DType.I32: "tl.int32", DType.I64: "tl.int64"}
+TRITON = {d: "tl.int1" if d is DType.BOOL else f"tl.{d.value}" for d in DType}
 
 
 @dataclass(slots=True)
@@ -203,7 +203,19 @@ class Tile:
                 return self.scan(e, of, over)
             case ir.Reduce():
                 return self.reduce(e)
-            case ir.Index() | ir.Expect():
+            case ir.Choice(of, values):
+                return self.choice(of, values)
+            case ir.RowScan() | ir.Sort():
+                return self.along_row(e)
+            case ir.Fold() | ir.Carry():
+                return self.folded(e)
+            case ir.Bisect() | ir.Trial():
+                return self.searched(e)
+            case ir.Across() | ir.Given():
+                return self.swept(e)
+            case ir.Which():
+                return self.which(e)
+            case ir.Index() | ir.Expect() | ir.At() | ir.Distinct():
                 raise AssertionError(f"{type(e).__name__} is gone after the passes")
 
     def size(self, axis: ir.Axis) -> str:
@@ -270,6 +282,28 @@ class Tile:
 
     def reduce(self, e: ir.Reduce) -> Text:
         raise AssertionError("a reduction where none was scheduled")
+
+    def choice(self, of: ir.Expr, values: tuple[int, ...]) -> Text:
+        """Constants by their index: the last one where no other is chosen."""
+        place, text = self.at(of, 2), str(values[-1])
+        for at in reversed(range(len(values) - 1)):
+            text = f"tl.where({place} == {at}, {values[at]}, {text})"
+        return text, ATOM
+
+    def along_row(self, e: ir.RowScan | ir.Sort) -> Text:
+        raise AssertionError("a row where none was scheduled")
+
+    def folded(self, e: ir.Fold | ir.Carry) -> Text:
+        raise AssertionError("a fold where none was scheduled")
+
+    def searched(self, e: ir.Bisect | ir.Trial) -> Text:
+        raise AssertionError("a search where none was scheduled")
+
+    def swept(self, e: ir.Across | ir.Given) -> Text:
+        raise AssertionError("a sweep where none was scheduled")
+
+    def which(self, e: ir.Which) -> Text:
+        raise AssertionError("a copy where none was scheduled")
 
 
 def total_of(axis: ir.Ragged | ir.Part) -> ir.Reduce:

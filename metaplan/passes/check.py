@@ -28,7 +28,7 @@ def check(plan: ir.Plan) -> ir.Plan:
     made = replace(made, axes=tuple(axes[a.name] for a in plan.axes))
     proof.capacities(made)
     updates = tuple(proof.target(u) for u in made.updates)
-    outputs = tuple(proof.tail(o) for o in made.outputs)
+    outputs = tuple(proof.put(proof.tail(o)) for o in made.outputs)
     return replace(
         made, outputs=outputs, updates=updates, checks=(*made.checks, *proof.checks.values())
     )
@@ -57,6 +57,8 @@ def _used(plan: ir.Plan) -> tuple[ir.Axis, ...]:
     for o in (*plan.outputs, *plan.updates):
         visit(o.axis)
     for o in plan.outputs:
+        visit(o.source)
+    for o in plan.outputs:
         for part, _ in o.parts:
             visit(part)
     look(*ir.exprs(replace(plan, axes=())))
@@ -82,6 +84,13 @@ class _Proof:
                 span = self.ranges.of(by)
                 if not span.inside(0, 8 * ir.dtype_of(a).bytes - 1):
                     raise catalogue.shift_out_of_range(str(span), e.loc)
+            case ir.Choice(of, values):
+                span = self.ranges.of(of)
+                if not span.inside(0, len(values) - 1):
+                    raise catalogue.choice_outside(str(span), len(values), e.loc)
+            # a promise that is kept by now: nothing is left to compute
+            case ir.Distinct(of):
+                return of
             case _:
                 pass
         self._fits(e)
@@ -89,7 +98,10 @@ class _Proof:
 
     def _fits(self, e: ir.Expr) -> None:
         dtype = ir.dtype_of(e)
-        if dtype is not DType.I32 or not isinstance(e, ir.Bin | ir.Scan | ir.Reduce | ir.Cast):
+        counted = ir.Bin | ir.Scan | ir.Reduce | ir.Cast | ir.RowScan | ir.Across
+        if dtype not in (DType.I32, DType.U16, DType.U8) or not isinstance(e, counted):
+            return
+        if isinstance(e, ir.Cast) and (e.wraps or dtype is DType.U8):
             return
         of = e.of if isinstance(e, ir.Cast) else e
         given = _context(of)
@@ -146,13 +158,18 @@ class _Proof:
     ) -> ir.Expr | None:
         """The condition that keeps one index inside, or None where it is proved."""
         size = self.plan.extents(source)[at]
+        return self._within(source.name, at, size, index, given, loc)
+
+    def _within(
+        self, name: str, at: int, size: int, index: ir.Expr, given: Facts, loc: ir.Loc
+    ) -> ir.Expr | None:
         span = self.ranges.of(index, given)
         if span.inside(0, size - 1):
             return None
         if span.hi < 0 or span.lo >= size:
-            raise catalogue.never_in_bounds(source.name, at, span.lo, span.hi, size, loc)
+            raise catalogue.never_in_bounds(name, at, span.lo, span.hi, size, loc)
         if not any(isinstance(x, ir.Load) for x in _with_lengths(index)):
-            raise catalogue.out_of_bounds(source.name, at, span.lo, span.hi, size, loc)
+            raise catalogue.out_of_bounds(name, at, span.lo, span.hi, size, loc)
         dtype, loc = ir.dtype_of(index), loc.unnamed()
         tests: list[ir.Expr] = []
         if span.lo < 0:
@@ -188,6 +205,24 @@ class _Proof:
         until = ir.Bin(Op.MAX, until, ir.Const(0, loc=loc), loc=loc)
         until = ir.Bin(Op.MIN, until, ir.Const(rows, loc=loc), loc=loc)
         return replace(o, tail=replace(o.tail, until=until))
+
+    def put(self, o: ir.Output) -> ir.Output:
+        """``o`` whose values go nowhere outside its buffer."""
+        if o.put is None:
+            return o
+        given = facts(o.where) if o.where is not None else ()
+        where, quiet = o.where, o.loc.unnamed()
+        extents = ir.put_extents(self.plan, o)
+        for at, (index, size) in enumerate(zip(o.put.index, extents, strict=True)):
+            inside = self._within(o.name, at, size, index, given, o.loc)
+            if inside is None:
+                continue
+            outside: ir.Expr = ir.Not(inside, loc=quiet)
+            if o.where is not None:
+                outside = ir.Bin(Op.AND, o.where, outside, loc=quiet)
+            self._count(o.put.axis, outside, f"place outside {o.name}", o.loc)
+            where = inside if where is None else ir.Bin(Op.AND, where, inside, loc=quiet)
+        return replace(o, where=where)
 
     def target(self, u: ir.Update) -> ir.Update:
         """``u`` where the element that it updates exists."""

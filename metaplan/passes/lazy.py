@@ -40,11 +40,15 @@ class _Lazy(Rewriter):
 
     def _output(self, o: ir.Output) -> ir.Output:
         made = super()._output(o)
-        if made.where is None:
+        held = made.where
+        if held is None:
             return made
-        columns = tuple(self.under(c, made.where) for c in o.columns)
+        columns = tuple(self.under(c, held) for c in o.columns)
+        if o.put is not None and made.put is not None:
+            index = tuple(self.under(i, held) for i in o.put.index)
+            made = replace(made, put=replace(made.put, index=index))
         pairs = zip(made.parts, o.parts, strict=True)
-        parts = tuple((part, self.under(v, made.where)) for (part, _), (_, v) in pairs)
+        parts = tuple((part, self.under(v, held)) for (part, _), (_, v) in pairs)
         return replace(made, columns=columns, parts=parts)
 
     def _update(self, u: ir.Update) -> ir.Update:
@@ -67,6 +71,11 @@ class _Lazy(Rewriter):
         match e:
             case ir.Scan() | ir.Reduce() | ir.Const() | ir.Size() | ir.Offset() | ir.Index():
                 return self.expr(e)
+            # computed for all points of an axis, whoever asks
+            case ir.RowScan() | ir.Across() | ir.Sort() | ir.Fold() | ir.Bisect() | ir.Which():
+                return self.expr(e)
+            case ir.At(of, _, index):
+                return replace(e, of=self.expr(of), index=self.under(index, cond))
             case ir.Where(choice, then, other):
                 first = self.under(choice, cond)
                 yes = self.under(then, _both(cond, first))
@@ -102,6 +111,7 @@ def _unconditional(plan: ir.Plan) -> Iterator[ir.Expr]:
     """What is computed whatever the data says."""
     free = [o for o in plan.outputs if o.where is None]
     stack: list[ir.Expr] = [e for o in free for e in (*o.columns, *(v for _, v in o.parts))]
+    stack += [i for o in free if o.put is not None for i in o.put.index]
     stack += [o.where for o in plan.outputs if o.where is not None]
     stack += [u.where if u.where is not None else u.value for u in plan.updates]
     stack += [a.length for a in plan.axes if isinstance(a, ir.Ragged | ir.Part)]

@@ -46,9 +46,15 @@ class Rewriter:
             case ir.Size(axis) | ir.Offset(axis) | ir.Index(axis):
                 new = self.axis(axis)
                 return e if new is axis else replace(e, axis=new)
-            case ir.Scan(_, over):
+            case ir.Scan(_, over) | ir.RowScan(_, over) | ir.Across(_, _, over) | ir.Sort(_, over):
                 new = self.axis(over)
                 return e if new is over else replace(e, over=new)
+            case ir.At(_, axis) | ir.Fold(axis):
+                new = self.axis(axis)
+                return e if new is axis else replace(e, axis=new)
+            case ir.Distinct(_, per) if per is not None:
+                new = self.axis(per)
+                return e if new is per else replace(e, per=new)
             case ir.Reduce(_, _, over, to):
                 pair = self.axis(over), self.axis(to) if to is not None else None
                 return e if pair == (over, to) else replace(e, over=pair[0], to=pair[1])
@@ -104,7 +110,12 @@ class Rewriter:
             parts=tuple(parts),
             where=self._optional(o.where),
             tail=tail,
+            put=None if o.put is None else self._put(o.put),
         )
+
+    def _put(self, p: ir.Put) -> ir.Put:
+        index = tuple(self.expr(i) for i in p.index)
+        return replace(p, axis=self._place(p.axis), index=index)
 
     def _update(self, u: ir.Update) -> ir.Update:
         return replace(

@@ -12,7 +12,12 @@ FAMILIES = (
     "engine_step",
     "v4_rows",
     "vllm_flashinfer",
+    "sglang_flashinfer",
+    "sglang_prefix_chunks",
+    "vllm_eagle",
+    "vllm_drafts",
     "vllm_local",
+    "vllm_tokens",
 )
 """The modules of this folder; each has a function ``shipped()`` that lists its plans."""
 

@@ -161,7 +161,7 @@ def post_update(
 
     @mp.plan
     def post_update(
-        idx_mapping: Annotated[i64, "req", mp.between(-1, states - 1)],
+        idx_mapping: Annotated[i64, "req", mp.between(-1, states - 1), mp.DISTINCT],
         query_start_loc: Annotated[i32, "req_fence", mp.below(1 << 24)],
         sampled_tokens: Annotated[i64, "req", drafts + 1, mp.below(vocabulary)],
         num_sampled: Annotated[i32, "req", mp.between(0, drafts + 1)],

@@ -11,7 +11,7 @@ from typing import Any
 INTERPRET = "interpret"
 """The target that compiles nothing: TRITON_INTERPRET=1 runs the kernel's Python on CPU tensors."""
 
-POINTERS = ("*i32", "*i64", "*u8", "*i1")
+POINTERS = ("*i32", "*i64", "*u8", "*u16", "*i1")
 INTEGERS = ("i32", "i64")
 HIDDEN = 2
 """Pointers that triton appends to every kernel: global scratch and profile scratch, both null here."""

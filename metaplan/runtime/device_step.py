@@ -24,7 +24,7 @@ from metaplan.runtime.movers import mover_for
 from metaplan.runtime.staging import Ring
 from metaplan.runtime.step import Step
 
-TYPES = {"bool": "i1", "uint8": "u8", "int32": "i32", "int64": "i64"}
+TYPES = {"bool": "i1", "uint8": "u8", "uint16": "u16", "int32": "i32", "int64": "i64"}
 
 
 def device_target(device: str) -> tuple[torch.device, str]:

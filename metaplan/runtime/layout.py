@@ -6,10 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 
-WIDTHS: Mapping[str, int] = {"i32": 4, "i64": 8, "u8": 1, "i1": 1}
+WIDTHS: Mapping[str, int] = {"i32": 4, "i64": 8, "u8": 1, "u16": 2, "i1": 1}
 """Bytes of an element; i1 is a bool of one byte, as in NumPy and torch."""
 
-NUMPY: Mapping[str, str] = {"i32": "int32", "i64": "int64", "u8": "uint8", "i1": "bool"}
+NUMPY: Mapping[str, str] = {
+    "i32": "int32",
+    "i64": "int64",
+    "u8": "uint8",
+    "u16": "uint16",
+    "i1": "bool",
+}
 """The name that NumPy and torch share for each element type."""
 
 

@@ -233,7 +233,13 @@ def _tensor(one: Launch, name: str, value: Any, ring: Ring | None) -> Any:
     field = next(field for field in ring.layout.fields if field.name == value.field)
     first = ring.layout.offsets[field.name]
     block: torch.Tensor = ring.mover.block  # pyright: ignore[reportAttributeAccessIssue]
-    types = {"*i32": torch.int32, "*i64": torch.int64, "*u8": torch.uint8, "*i1": torch.bool}
+    types = {
+        "*i32": torch.int32,
+        "*i64": torch.int64,
+        "*u8": torch.uint8,
+        "*u16": torch.uint16,
+        "*i1": torch.bool,
+    }
     return block[first : first + field.bytes].view(types[one.kernel.types[name]])
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.interp
 @mp.plan
 def cuts(
     drafts: Annotated[i32, "req", mp.between(0, 3)],
-    row: Annotated[i32, "req", mp.between(-1, 99)],
+    row: Annotated[i32, "req", mp.between(-1, 99), mp.DISTINCT],
     total: Annotated[i32, "state", mp.between(0, 1000), mp.STATE],
 ):
     req = mp.axis("req")

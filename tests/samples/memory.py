@@ -64,7 +64,7 @@ def _(given, to: Loops):
 @mp.plan
 def updates(
     n: Annotated[i32, "req", mp.below(5)],
-    at: Annotated[i64, "req", mp.between(-1, 7)],
+    at: Annotated[i64, "req", mp.between(-1, 7), mp.DISTINCT],
     count: Annotated[i32, "state", mp.between(0, 1000), mp.STATE],
     log: Annotated[i64, "state", 8, mp.STATE],
 ):

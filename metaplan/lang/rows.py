@@ -1,0 +1,89 @@
+"""Words that look along a row: sums that restart, sorts, partitions, bit masks."""
+
+from __future__ import annotations
+
+from metaplan import catalogue, ir
+from metaplan.errors import Loc
+from metaplan.ir import DType
+from metaplan.lang import demands
+from metaplan.lang.axes import Axis
+from metaplan.lang.values import Integer, Value, lift
+from metaplan.lang.words import before, indptr, number, sum, where
+
+
+def sort(x: Integer, over: Axis, *, descending: bool = False) -> Value:
+    """``x`` along each row of ``over`` in the order of its numbers: at place j the j-th of them."""
+    loc = Loc.here()
+    along = demands.axis("sort", over, loc)
+    value = demands.integers("mp.sort", x, loc)
+    demands.reaches(along, value.expr, loc)
+    if isinstance(along, ir.Part):
+        raise catalogue.part_sorted(along.name, loc)
+    return Value(ir.Sort(value.expr, along, descending, loc=loc))
+
+
+def argsort(x: Integer, over: Axis, *, descending: bool = False) -> Value:
+    """int32: which place of the row the j-th number of ``x`` comes from; equal numbers keep their order."""
+    place = over.offset
+    if descending:
+        place = 0x7FFFFFFF - place
+    key = (Value(ir.Cast(number(x), DType.I64)) << 32) | Value(ir.Cast(place.expr, DType.I64))
+    low = Value(ir.Cast((sort(key, over, descending=descending) & 0x7FFFFFFF).expr, DType.I32))
+    return 0x7FFFFFFF - low if descending else low
+
+
+def partition(first: Value, *, per: Axis | None = None) -> Value:
+    """int32: where each point goes when those with ``first`` come first and all keep their order.
+
+    Within the whole axis, or within each row of ``per``. No two points go to the same place.
+    """
+    loc = Loc.here()
+    chosen = Value(demands.condition(first, loc))
+    lives = chosen.axis
+    if lives is None:
+        raise catalogue.sum_without_axis(loc)
+    axis = Axis(lives)
+    ahead = indptr(Value(number(chosen))) if per is None else before(chosen, per)
+    if per is None:
+        total, place = _total(chosen, lives), axis.index
+    else:
+        total = sum(chosen, over=axis, to=per)
+        place = axis.offset if ir.parent(lives) == per.ir else before(where(chosen, 1, 1), per)
+    moved = where(chosen, ahead, total + place - ahead)
+    return Value(ir.Distinct(moved.expr, None if per is None else per.ir, loc=loc))
+
+
+def _total(chosen: Value, axis: ir.Axis | None) -> Value:
+    """How many points of all rows are chosen: one level up at a time."""
+    total: Value = Value(number(chosen))
+    while axis is not None:
+        total, axis = sum(total, over=Axis(axis)), ir.parent(axis)
+    return total
+
+
+def bits(holds: Value, over: Axis) -> Value:
+    """int64 on the parent: bit j is set where ``holds`` is true at place j of the row; at most 63 places."""
+    one = Value(ir.Const(1, DType.I64)) << Value(ir.Cast(over.offset.expr, DType.I64))
+    return sum(where(holds, one, 0), over=over)
+
+
+def pack(low: Integer, high: Integer) -> Value:
+    """int32: two numbers of 16 bits in one word, ``low`` in its lower half."""
+    lower, upper = (
+        Value(ir.Cast(ir.Expect(number(half), 0, 0xFFFF), DType.I64)) for half in (low, high)
+    )
+    return wrapped(lower | (upper << 16))
+
+
+def wrapped(x: Integer) -> Value:
+    """The lower 32 bits of ``x`` as int32."""
+    return Value(ir.Cast(lift(x), DType.I32, wraps=True))
+
+
+def choose(index: Integer, *values: int) -> Value:
+    """int32: the constant at ``index`` among ``values``."""
+    loc = Loc.here()
+    place = demands.integers("mp.choose", index, loc)
+    if not values or not all(demands.is_whole(v) for v in values):
+        raise catalogue.bad_choice(len(values), loc)
+    return Value(ir.Choice(place.expr, tuple(values), loc=loc))

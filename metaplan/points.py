@@ -1,0 +1,52 @@
+"""The live points of an axis, and how values of many points become one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from metaplan import ir
+from metaplan.ir import Monoid
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """The live points of an axis, in storage order: ``index`` and ``offset`` on each axis above."""
+
+    count: int
+    index: dict[ir.Axis, Array]
+    offset: dict[ir.Axis, Array]
+    cell: Array = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    def taken(self, chosen: Array) -> Points:
+        """Only the points ``chosen``."""
+        return Points(
+            len(chosen),
+            {a: v[chosen] for a, v in self.index.items()},
+            {a: v[chosen] for a, v in self.offset.items()},
+        )
+
+
+def identity(op: Monoid, dtype: np.dtype[Any]) -> int:
+    """What ``op`` makes of nothing."""
+    if op is Monoid.SUM:
+        return 0
+    span = np.iinfo(dtype)
+    return int(span.min if op is Monoid.MAX else span.max)
+
+
+def combine(op: Monoid, value: Array, row: Array, rows: int) -> Array:
+    """``value`` combined by ``row``."""
+    out = np.full(rows, identity(op, value.dtype), value.dtype)
+    match op:
+        case Monoid.SUM:
+            np.add.at(out, row, value)
+        case Monoid.MAX:
+            np.maximum.at(out, row, value)
+        case Monoid.MIN:
+            np.minimum.at(out, row, value)
+    return out
