@@ -7,7 +7,15 @@ from importlib import import_module
 
 from tests.peers.peer import Peer
 
-FAMILIES = ("vllm_flashinfer", "vllm_local", "vllm_eagle")
+FAMILIES = (
+    "vllm_flashinfer",
+    "vllm_local",
+    "vllm_tokens",
+    "vllm_eagle",
+    "vllm_drafts",
+    "sglang_flashinfer",
+    "sglang_prefix_chunks",
+)
 
 
 def peers() -> dict[str, Peer]:
