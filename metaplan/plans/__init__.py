@@ -14,6 +14,7 @@ FAMILIES = (
     "vllm_flashinfer",
     "sglang_flashinfer",
     "sglang_prefix_chunks",
+    "sglang_triton",
     "vllm_eagle",
     "vllm_drafts",
     "vllm_local",

@@ -40,6 +40,7 @@ VLLM_REAL = (
 )
 SGLANG_REAL = (
     "kernels/ops/attention/kv_indices.py",
+    "kernels/ops/attention/metadata.py",
     "kernels/ops/kvcache/kv_read_table.py",
     "srt/layers/attention/flashinfer_backend.py",
     "srt/mem_cache/kv_index_translator.py",

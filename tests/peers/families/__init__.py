@@ -15,6 +15,7 @@ FAMILIES = (
     "vllm_drafts",
     "sglang_flashinfer",
     "sglang_prefix_chunks",
+    "sglang_triton",
 )
 
 
