@@ -13,6 +13,7 @@ FAMILIES = (
     "v4_rows",
     "vllm_flashinfer",
     "sglang_flashinfer",
+    "sglang_eagle",
     "sglang_prefix_chunks",
     "sglang_triton",
     "vllm_eagle",

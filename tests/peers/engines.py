@@ -37,6 +37,14 @@ VLLM_REAL = (
     "v1/spec_decode/llm_base_proposer.py",
     "v1/worker/gpu/spec_decode/target_dependent_ar/speculator.py",
     "v1/worker/gpu/spec_decode/dflash/speculator.py",
+    "v1/worker/gpu/attn_utils.py",
+    "v1/attention/ops/metadata.py",
+    "v1/attention/backends/mla/compressor_utils.py",
+    "v1/attention/backends/mla/sparse_swa.py",
+    "v1/attention/backends/mla/indexer.py",
+    "models/deepseek_v4/sparse_mla.py",
+    "models/deepseek_v41/amd/ops/swa_decode_meta.py",
+    "models/qwen4_exp/common/qsa_cache.py",
 )
 SGLANG_REAL = (
     "kernels/ops/attention/kv_indices.py",
@@ -102,6 +110,7 @@ def vllm() -> Engine:
     known = {
         "vllm.triton_utils": dict(tl=tl, triton=triton, HAS_TRITON=True, tldevice=None),
         "vllm.platforms": dict(current_platform=platform),
+        "vllm.models.deepseek_v41.amd.ops": dict(enabled=lambda: True),
         "vllm.logger": dict(init_logger=lambda _: _Logger()),
         "vllm.utils.torch_utils": dict(
             async_tensor_h2d=to_device,

@@ -14,6 +14,9 @@ FAMILIES = (
     "vllm_eagle",
     "vllm_drafts",
     "sglang_flashinfer",
+    "sglang_eagle_draft",
+    "sglang_eagle_verify",
+    "sglang_eagle_commit",
     "sglang_prefix_chunks",
     "sglang_triton",
 )

@@ -83,6 +83,8 @@ def windows(rng: np.random.Generator) -> Iterator[Batch]:
     short = np.asarray([1, WINDOW - 1, WINDOW, WINDOW + 1, WINDOW + PAGE, MOST], np.int32)
     yield step(rng, np.ones(REQ, np.int32), short, "around the window", window=WINDOW)
     yield step(rng, *padded(short), "padding rows", window=WINDOW)
+    query, lengths = (np.asarray(x, np.int32) for x in ((1, 3, 5), (2, 4, 5)))
+    yield step(rng, query, lengths, "one token before", window=WINDOW)
     for label, query, lengths in mixed(rng, REQ, 1, 3 * PAGE, MOST):
         yield step(rng, query, lengths, label, window=WINDOW)
 
