@@ -45,18 +45,20 @@ class Variant:
     def of(self, base: Built) -> Schedule:
         """The schedule of ``base`` with the change; only ``part`` of it where it stands alone."""
         if not self.part:
-            return schedule(base.placed, base.target, replace(LIMITS, **dict(self.changes)))
+            return schedule(
+                base.stages.plans[-1], base.target, replace(LIMITS, **dict(self.changes))
+            )
         works = tuple(
             _changed(w, dict(self.changes), base.target) if w.name == self.part else w
-            for w in base.schedule.works
+            for w in base.schedules[-1].works
             if not self.alone or w.name == self.part
         )
         tails = tuple(
             replace(t, **dict(self.changes)) if t.name == self.part else t
-            for t in base.schedule.tails
+            for t in base.schedules[-1].tails
             if not self.alone or t.name == self.part
         )
-        return replace(base.schedule, works=works, tails=tails)
+        return replace(base.schedules[-1], works=works, tails=tails)
 
 
 def _changed(work: Work, changes: dict[str, int], device: Target) -> Work:
@@ -89,7 +91,7 @@ SWEPT = (
 
 def variants(base: Built, sweep: str) -> Iterator[Variant]:
     """The schedule as it is, every region alone, then the changes: the cheap and telling ones first."""
-    chosen = base.schedule
+    chosen = base.schedules[-1]
     yield Variant("as scheduled")
     yield from (Variant(f"{part.name} alone", part.name, alone=True) for part in parts(chosen))
     if sweep == "regions":
@@ -102,7 +104,7 @@ def variants(base: Built, sweep: str) -> Iterator[Variant]:
         *((("num_warps", w), ("scan_tile", t)) for w, t in both if sweep == "all"),
     ]:
         one = Variant(_said(changes), changes=tuple(changes))
-        made = lower(one.of(base))
+        made = lower((one.of(base),), base.stages.promises)
         if made not in programs:
             programs.add(made)
             yield one
@@ -162,7 +164,7 @@ def _one(part: Work | Tail, **change: int) -> Variant:
 
 def varied(base: Built, one: Variant) -> Built:
     chosen = one.of(base)
-    return replace(base, schedule=chosen, program=lower(chosen))
+    return replace(base, schedules=(chosen,), program=lower((chosen,), base.stages.promises))
 
 
 def warm(case: tuple[Any, ...], arch: str, one: Variant) -> str:

@@ -9,7 +9,8 @@ from functools import cached_property
 from metaplan import codegen, ir, text
 from metaplan.explain import as_json, as_text
 from metaplan.lower.program import lower
-from metaplan.passes.pipeline import stages
+from metaplan.passes.cut import Stages, cut
+from metaplan.passes.pipeline import stages as passed
 from metaplan.program import Program
 from metaplan.schedule import LIMITS, Limits, Schedule, schedule
 from metaplan.target import Target
@@ -21,7 +22,8 @@ class Built:
 
     bound: ir.Plan
     placed: ir.Plan
-    schedule: Schedule
+    stages: Stages
+    schedules: tuple[Schedule, ...]
     program: Program
     target: Target
 
@@ -51,7 +53,8 @@ def build(
     plan: ir.Plan, sizes: Mapping[str, int], target: Target, limits: Limits = LIMITS
 ) -> Built:
     """Runs the passes, the schedule and the lowering; raises what the plan does not allow."""
-    made = list(stages(plan, sizes))
+    made = list(passed(plan, sizes))
     bound, placed = made[0][1], made[-1][1]
-    chosen = schedule(placed, target, limits)
-    return Built(bound, placed, chosen, lower(chosen), target)
+    stages = cut(placed)
+    chosen = tuple(schedule(p, target, limits, stages.kept) for p in stages.plans)
+    return Built(bound, placed, stages, chosen, lower(chosen, stages.promises), target)

@@ -1,7 +1,7 @@
 """Plan IR: every output is a total function from the points of an axis to an integer.
 
-    Plan    = (name, inputs: Input*, outputs: Output*, updates: Update*, checks: Check*)
-    Input   = (name, dtype, dims, home: DEVICE | HOST | SCALAR, lo, hi, state)
+    Plan    = (name, inputs: Input*, outputs: Output*, updates: Update*, checks: Check*, copies: Which*)
+    Input   = (name, dtype, dims, home: DEVICE | HOST | SCALAR, lo, hi, state, each)
     Axis    = Root(name, capacity)                              -- the requests
             | Dense(name, parent?, width)             -- `width` points under each row of the parent
             | Ragged(name, parent, length, most)      -- `length` points under each row, packed
@@ -21,7 +21,7 @@
             | At(of, axis, index)                     -- a computed value at another point
             | Bisect(lo, hi, cond, Trial)             -- the smallest number for which `cond` holds
             | Fold(axis, inits, steps, Carry*, at, when)  -- a carry from point to point
-    Output  = (name, dtype, axis?, columns: Expr+, parts, fences, where?, tail: Tail, put?)
+    Output  = (name, dtype, axis?, columns: Expr+, parts, fences, where?, tail: Tail, put?, copies)
     Put     = (axis?, index, combine)                 -- scattered: where a point's value goes
     Tail    = Keep() | Fill(value, until?)            -- the cells beyond the live points
     Update  = (target: Input, index*, value, where?, axis?, combine)  -- in place: reads old, writes new
@@ -149,7 +149,8 @@ class Output(Node):
     ``fences``: the buffer has one cell more, for the cut behind the last point. ``parts``: a value
     for each Part of ``axis``, instead of columns. ``where`` false: the cell keeps what was there.
     ``put``: the buffer has the shape of ``axis``, and the one column is scattered into it; a Fill
-    is what all cells hold before.
+    is what all cells hold before. ``copies``: the leading dimensions of the buffer, for each which
+    number of how many this output fills.
     """
 
     name: str
@@ -161,6 +162,7 @@ class Output(Node):
     fences: bool = False
     where: Expr | None = None
     put: Put | None = None
+    copies: tuple[tuple[Expr, int], ...] = ()
 
     @property
     def source(self) -> Axis | None:
@@ -194,6 +196,7 @@ class Check(Node):
     axis: Axis | None
     bad: Expr
     message: str
+    number: int = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,6 +208,7 @@ class Plan(Node):
     updates: tuple[Update, ...] = ()
     checks: tuple[Check, ...] = ()
     sizes: tuple[tuple[str, int], ...] = ()
+    copies: tuple[Which, ...] = ()
 
     def size(self, dim: str | int) -> int:
         """The capacity of an axis or dimension; only after ``bind``."""

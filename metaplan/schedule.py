@@ -113,6 +113,8 @@ class Schedule:
     scan_tile: int
     reasons: tuple[tuple[str, str], ...]
     partials: tuple[Partial, ...] = ()
+    kept: frozenset[str] = frozenset()
+    """Buffers that one launch fills for a later one."""
 
 
 def power(n: int) -> int:
@@ -137,8 +139,10 @@ def same_lanes(a: ir.Axis, b: ir.Axis) -> bool:
     )
 
 
-def schedule(plan: ir.Plan, target: Target, limits: Limits = LIMITS) -> Schedule:
-    """The choices for one plan on one target; a pure function of its arguments."""
+def schedule(
+    plan: ir.Plan, target: Target, limits: Limits = LIMITS, kept: frozenset[str] = frozenset()
+) -> Schedule:
+    """The choices for one launch of a plan on one target; a pure function of its arguments."""
     ranges = Ranges()
     works = _works(plan, ranges, limits)
     works = [_sized(w, ranges, target, limits) for w in works]
@@ -155,6 +159,7 @@ def schedule(plan: ir.Plan, target: Target, limits: Limits = LIMITS) -> Schedule
         limits.scan_tile,
         tuple(reasons),
         tuple(partials),
+        kept,
     )
 
 
@@ -193,9 +198,9 @@ def _works(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Work]:
     for write in every:
         if write not in own:
             _join(works, _shaped(frame(write.axis), write.roots(), ranges, limits), write)
-    for number, check in enumerate(plan.checks):
-        if number not in hosted:
-            _host(works, number, check, ranges, limits)
+    for check in plan.checks:
+        if check.number not in hosted:
+            _host(works, check.number, check, ranges, limits)
     return works
 
 
@@ -265,7 +270,7 @@ def _in_order(plan: ir.Plan, every: list[Write], root: ir.Axis) -> Work:
     """All that is written along an updated root: a program owns a row, reads all, then writes."""
     own = tuple(w for w in every if frame(w.axis)[:1] == (root,))
     axes = [(root,), *(frame(w.axis) for w in own)]
-    checks = tuple((n, c) for n, c in enumerate(plan.checks) if frame(c.axis) in axes)
+    checks = tuple((c.number, c) for c in plan.checks if frame(c.axis) in axes)
     return Work(root.name, (root,), None, own, checks, in_order=True)
 
 

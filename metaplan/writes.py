@@ -18,7 +18,8 @@ from metaplan.ranges import Ranges
 class Write:
     """``buffer[position] = value`` at every point of ``axis`` where ``where`` holds.
 
-    For an update, ``target`` and ``at`` say the element instead of ``position``.
+    For an update, ``target`` and ``at`` say the element instead of ``position``. ``combine`` says what
+    becomes of what the element held.
     """
 
     buffer: str
@@ -28,6 +29,7 @@ class Write:
     position: ir.Expr | None = None
     target: ir.Input | None = None
     at: tuple[ir.Expr, ...] = ()
+    combine: ir.Combine = ir.Combine.ONLY
 
     def roots(self) -> tuple[ir.Expr, ...]:
         """The expressions that this write needs."""
@@ -48,6 +50,13 @@ def writes(plan: ir.Plan) -> list[Write]:
     ranges = Ranges()
     out: list[Write] = []
     for o in plan.outputs:
+        if o.put is not None:
+            where, position = o.where, _scattered(o, o.put)
+            out += [
+                Write(o.name, o.put.axis, c, where, position, combine=o.put.combine)
+                for c in o.columns
+            ]
+            continue
         pairs = o.parts or tuple((o.axis, c) for c in o.columns)
         for column, (axis, value) in enumerate(pairs):
             position = _position(axis, 0 if o.parts else column, len(o.columns))
@@ -64,7 +73,7 @@ def writes(plan: ir.Plan) -> list[Write]:
         for w in out
     ]
     updates = (
-        Write(u.target.name, u.axis, u.value, u.where, None, u.target, u.index)
+        Write(u.target.name, u.axis, u.value, u.where, None, u.target, u.index, u.combine)
         for u in plan.updates
     )
     return [*out, *updates]
@@ -72,6 +81,18 @@ def writes(plan: ir.Plan) -> list[Write]:
 
 def _optional(rule: Callable[[ir.Expr], ir.Expr], e: ir.Expr | None) -> ir.Expr | None:
     return None if e is None else rule(e)
+
+
+def _scattered(o: ir.Output, put: ir.Put) -> ir.Expr:
+    """The cell of a scattered output that a point names."""
+    if len(put.index) == 1:
+        return put.index[0]
+    row, place = put.index
+    if ir.dtype_of(row) is not ir.dtype_of(place):
+        row, place = (ir.Cast(e, ir.DType.I64, loc=e.loc) for e in put.index)
+    width = ir.Const(o.width, ir.dtype_of(row), loc=o.loc.unnamed())
+    scaled = ir.Bin(Op.MUL, row, width, loc=o.loc.unnamed())
+    return ir.Bin(Op.ADD, scaled, place, loc=o.loc.unnamed())
 
 
 def _position(axis: ir.Axis | None, column: int, columns: int) -> ir.Expr:

@@ -116,3 +116,11 @@ def collides(target: str, axis: str, loc: Loc) -> PlanError:
 
 def repeated(name: str, value: int) -> str:
     return f"{name} holds {value} twice, and it is declared mp.DISTINCT"
+
+
+def too_deep(inner: Loc, loc: Loc) -> PlanError:
+    return PlanError(
+        "this needs all points of an axis, and is asked for inside a search, a fold or a sweep of its own",
+        loc=loc,
+        hint=f"compute it outside, so that it does not use what line {inner.line} tries, carries or is given",
+    )

@@ -93,22 +93,6 @@ def sum_without_axis(loc: Loc) -> PlanError:
     )
 
 
-def sum_of_running_sum(loc: Loc) -> PlanError:
-    return PlanError(
-        "this sums up values that are themselves a running sum, which takes a second launch",
-        loc=loc,
-        hint="make two plans of it: the first stores the running sum, the second reads it as input",
-    )
-
-
-def reduction_of_reductions(over: str, below: str, loc: Loc) -> PlanError:
-    return PlanError(
-        f"this reduces values of {over} that are themselves reductions over {below}, row by row",
-        loc=loc,
-        hint="make two plans of it: the first stores the inner reduction, the second reads it as input",
-    )
-
-
 def different_branches(a: str, b: str, loc: Loc) -> PlanError:
     return PlanError(
         f"values of {a} and {b} cannot meet: neither axis is above the other",

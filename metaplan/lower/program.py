@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from metaplan import ir, text
 from metaplan.interp import buffer_shape
 from metaplan.lower import partials, tails, work
@@ -10,36 +12,69 @@ from metaplan.program import Buffer, Kernel, Param, Program, Region, Role
 from metaplan.schedule import Schedule
 
 
-def lower(schedule: Schedule) -> Program:
-    """The kernels that carry out ``schedule``, in the order of their launch."""
-    plan = schedule.plan
-    before = [partials.region(schedule, p, plan.name) for p in schedule.partials]
-    last = [work.region(schedule, w, plan.name) for w in schedule.works]
-    last += [tails.region(schedule, t, plan.name) for t in schedule.tails]
-    kernels = [_kernel(schedule, plan.name, last)]
-    if before:
-        kernels.insert(0, _kernel(schedule, f"{plan.name}_sums", before))
+def lower(schedules: Sequence[Schedule], promises: Sequence[ir.Check] = ()) -> Program:
+    """The kernels that carry out ``schedules``, in the order of their launch."""
+    last = schedules[-1].plan
+    kernels = [kernel for schedule in schedules for kernel in _kernels(schedule, len(promises))]
+    made: dict[str, Buffer] = {}
+    for schedule in (schedules[-1], *schedules[:-1]):
+        for buffer in buffers(schedule):
+            made.setdefault(buffer.name, buffer)
+    if promises:
+        made["flags"] = Buffer("flags", "int32", (len(promises),), "sticky counters")
     return Program(
-        plan.name,
+        last.name,
         tuple(kernels),
-        buffers(schedule),
-        tuple(f"{c.loc}: {c.message}" for c in plan.checks),
-        schedule.reasons,
+        tuple(made.values()),
+        tuple(f"{c.loc}: {c.message}" for c in promises),
+        _reasons(schedules),
     )
 
 
-def _kernel(schedule: Schedule, name: str, made: list[tuple[Region, tuple[str, ...]]]) -> Kernel:
+def _reasons(schedules: Sequence[Schedule]) -> tuple[tuple[str, str], ...]:
+    if len(schedules) == 1:
+        return schedules[0].reasons
+    kept = ", ".join(sorted(schedules[-1].kept))
+    why = (
+        "launches",
+        f"{len(schedules)}: the earlier ones keep {kept or 'what cells hold before'}",
+    )
+    named = [
+        (name if at == len(schedules) - 1 else f"launch {at + 1}, {name}", reason)
+        for at, schedule in enumerate(schedules)
+        for name, reason in schedule.reasons
+    ]
+    return (why, *named)
+
+
+def _kernels(schedule: Schedule, promises: int) -> Iterator[Kernel]:
+    plan = schedule.plan
+    before = [partials.region(schedule, p, plan.name) for p in schedule.partials]
+    if before:
+        yield _kernel(schedule, f"{plan.name}_sums", before, promises)
+    made = [work.region(schedule, w, plan.name) for w in schedule.works]
+    made += [tails.region(schedule, t, plan.name) for t in schedule.tails]
+    yield _kernel(schedule, plan.name, made, promises)
+
+
+def _kernel(
+    schedule: Schedule, name: str, made: list[tuple[Region, tuple[str, ...]]], promises: int
+) -> Kernel:
     regions = tuple(r for r, _ in made)
     helpers = tuple(dict.fromkeys(h for _, hs in made for h in hs))
-    return Kernel(name, params(schedule, regions), regions, schedule.num_warps, helpers)
+    return Kernel(name, params(schedule, regions, promises), regions, schedule.num_warps, helpers)
 
 
-def params(schedule: Schedule, regions: tuple[Region, ...]) -> tuple[Param, ...]:
+def params(schedule: Schedule, regions: tuple[Region, ...], promises: int) -> tuple[Param, ...]:
     """The arguments of a kernel, inputs first; only those that a region uses."""
     plan = schedule.plan
     used = {p for r in regions for p in r.params}
     every: list[Param] = []
     for i in plan.inputs:
+        if i.name in schedule.kept:
+            note = f"{i.shape}, kept by a launch before"
+            every.append(Param(f"{i.name}_ptr", Role.WORKSPACE, i.name, i.dtype.value, note))
+            continue
         note = i.shape + (", updated in place" if i.state else "")
         every.append(Param(f"{i.name}_ptr", Role.INPUT, i.name, i.dtype.value, note))
         for at in range(len(i.dims) - 1):
@@ -51,12 +86,15 @@ def params(schedule: Schedule, regions: tuple[Region, ...]) -> tuple[Param, ...]
     )
     for o in plan.outputs:
         note = f"{o.dtype.value}{_shape(o)}, tail: {text.tail(o.tail)}"
-        every.append(Param(f"{o.name}_ptr", Role.OUTPUT, o.name, o.dtype.value, note))
+        role = Role.OUTPUT
+        if o.name in schedule.kept:
+            note, role = f"{o.dtype.value}{_shape(o)}, kept for a later launch", Role.WORKSPACE
+        every.append(Param(f"{o.name}_ptr", role, o.name, o.dtype.value, note))
     for p in schedule.partials:
         note = f"int32[{p.blocks}]: sums of {p.scan.over.name} by blocks of rows"
         dtype = ir.dtype_of(p.scan.of).value
         every.append(Param(f"{p.name}_ptr", Role.WORKSPACE, p.name, dtype, note))
-    flags = f"int32[{len(plan.checks)}]: broken promises, counted"
+    flags = f"int32[{promises}]: broken promises, counted"
     every.append(Param("flags_ptr", Role.FLAGS, "flags", "int32", flags))
     return tuple(p for p in every if p.name in used)
 
@@ -75,13 +113,16 @@ def _shape(o: ir.Output) -> str:
 def buffers(schedule: Schedule) -> tuple[Buffer, ...]:
     plan = schedule.plan
     made = [
-        Buffer(o.name, o.dtype.value, buffer_shape(plan, o), text.tail(o.tail))
+        Buffer(
+            o.name,
+            o.dtype.value,
+            buffer_shape(plan, o),
+            "between the launches" if o.name in schedule.kept else text.tail(o.tail),
+        )
         for o in plan.outputs
     ]
     made += [
         Buffer(p.name, ir.dtype_of(p.scan.of).value, (p.blocks,), "between the launches")
         for p in schedule.partials
     ]
-    if plan.checks:
-        made.append(Buffer("flags", "int32", (len(plan.checks),), "sticky counters"))
     return tuple(made)

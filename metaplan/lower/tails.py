@@ -60,6 +60,8 @@ def _ranges(
         assert isinstance(o.tail, ir.Fill)
         wide = max(len(o.columns), 1)
         start = live if wide == 1 else f"{live} * {wide}"
+        if o.put is not None:
+            start = "0"
         capacity = cells(plan, o)
         stop = str(capacity)
         if o.tail.until is not None:

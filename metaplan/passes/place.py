@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-from metaplan import catalogue, ir
+from metaplan import ir
 from metaplan.ir import Op
 from metaplan.passes.rewrite import Rewriter
 
 
 def place(plan: ir.Plan) -> ir.Plan:
-    """``plan`` without Index; sums that one launch cannot make are refused."""
-    placed = Rewriter(_rule).plan(plan)
-    for e in ir.walk(*ir.exprs(placed)):
-        _one_pass(e)
-    return placed
-
-
-def _one_pass(e: ir.Expr) -> None:
-    """A sum goes over its points once: no value on the way may need the points before, or below."""
-    match e:
-        case ir.Scan(of, over):
-            to = None
-        case ir.Reduce(_, of, over, to):
-            pass
-        case _:
-            return
-    above = ir.chain(to)
-    for x in ir.walk(of, *(n for a in ir.chain(over) for n in _lengths(a))):
-        match x:
-            case ir.Scan(_, along) if along not in above:
-                raise catalogue.sum_of_running_sum(e.loc)
-            case ir.Reduce(_, _, below, own) if to is not None and own not in above:
-                if not (isinstance(below, ir.Ragged) and below.most == 1):
-                    raise catalogue.reduction_of_reductions(over.name, below.name, e.loc)
-            case _:
-                pass
-
-
-def _lengths(axis: ir.Axis) -> tuple[ir.Expr, ...]:
-    return (axis.length,) if isinstance(axis, ir.Ragged | ir.Part) else ()
+    """``plan`` without Index."""
+    return Rewriter(_rule).plan(plan)
 
 
 def _rule(e: ir.Expr) -> ir.Expr | None:

@@ -88,8 +88,9 @@ class Compiled:
     ) -> None:
         self.built: Built = build(plan, sizes, DEFAULT)
         if change is not None:
-            chosen = change(self.built.schedule)
-            self.built = replace(self.built, schedule=chosen, program=lower(chosen))
+            chosen = tuple(map(change, self.built.schedules))
+            program = lower(chosen, self.built.stages.promises)
+            self.built = replace(self.built, schedules=chosen, program=program)
         self.plan = self.built.bound
         self.module = load(self.built.source, plan.name)
 
