@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metaplan.errors import CallError, MetaplanError, PlanError, SyncError
-from metaplan.lang.arrays import DISTINCT, HOST, STATE, array, below, between
+from metaplan.lang.arrays import DISTINCT, EACH, HOST, STATE, array, below, between, each
 from metaplan.lang.axes import axis, compact, dense, pieces, ragged
+from metaplan.lang.copies import groups, steps
 from metaplan.lang.dtypes import boolean, i32, i64, u8, u16
 from metaplan.lang.folds import carry, fold
 from metaplan.lang.plan import Plan, plan
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DISTINCT",
+    "EACH",
     "HOST",
     "LAST",
     "STATE",
@@ -76,9 +78,11 @@ __all__ = [
     "compact",
     "cumsum",
     "dense",
+    "each",
     "expect",
     "fold",
     "given",
+    "groups",
     "histogram",
     "i32",
     "i64",
@@ -99,6 +103,7 @@ __all__ = [
     "ragged",
     "rank",
     "sort",
+    "steps",
     "sum",
     "tail",
     "u8",

@@ -22,10 +22,14 @@ class Input(Node):
     hi: int | None = None
     state: bool = False
     distinct: bool = False
+    each: bool = False
+    """A tensor of its own for each number of the first dimension."""
 
     @property
     def shape(self) -> str:
-        return f"{self.dtype.value}[{', '.join(map(str, self.dims)) or '1'}]"
+        dims = ", ".join(map(str, self.dims[self.each :])) or "1"
+        listed = f" for each {self.dims[0]}" if self.each else ""
+        return f"{self.dtype.value}[{dims}]{listed}"
 
 
 # ------------------------------------------------------------------ axes
@@ -429,6 +433,19 @@ def walk(*roots: Expr) -> Iterator[Expr]:
 
     for root in roots:
         yield from visit(root)
+
+
+def near(*roots: Expr) -> Iterator[Expr]:
+    """Every distinct expression below ``roots`` but those of a swept axis: what the points themselves compute."""
+    seen: set[Expr] = set()
+    stack = list(roots)
+    while stack:
+        e = stack.pop()
+        if e in seen:
+            continue
+        seen.add(e)
+        yield e
+        stack += [g.of for g in asked(e.of)] if isinstance(e, Across) else children(e)
 
 
 def parent(axis: Axis) -> Axis | None:

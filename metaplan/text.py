@@ -144,7 +144,8 @@ def tail(t: ir.Tail) -> str:
 
 def _output(o: ir.Output, names: Names) -> str:
     place = o.axis.name if o.axis is not None else "1"
-    shape = f"{o.dtype.value}[{place}{' + 1' if o.fences else ''}]"
+    lead = "".join(f"{expr(number)}, " for number, _ in o.copies)
+    shape = f"{o.dtype.value}[{lead}{place}{' + 1' if o.fences else ''}]"
     values = [expr(c, 0, names) for c in o.columns]
     values += [f"{p.name}: {expr(v, 0, names)}" for p, v in o.parts]
     lines = [f"output {o.name}: {shape}", "    = " + "\n    , ".join(values)]
@@ -189,6 +190,7 @@ def _lines(p: ir.Plan) -> Iterator[str]:
 
     yield f"plan {p.name}"
     yield from (_input(i) for i in p.inputs)
+    yield from (f"copies {w.name}: {w.count}" for w in p.copies)
     for a in p.axes:
         if isinstance(a, ir.Ragged | ir.Part):
             yield from new(a.length, a.before if isinstance(a, ir.Part) else None)

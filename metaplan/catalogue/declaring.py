@@ -25,7 +25,7 @@ def bad_mark(name: str, got: str, loc: Loc) -> PlanError:
     return PlanError(
         f"the annotation of {name} holds {got}, which says nothing of an input",
         loc=loc,
-        hint='it may hold dimensions ("req", 16), mp.below(n), mp.between(lo, hi), mp.HOST, mp.STATE',
+        hint='it may hold dimensions ("req", 16), mp.below(n), mp.between(lo, hi), mp.HOST, mp.STATE, mp.EACH',
     )
 
 
@@ -87,6 +87,7 @@ def name_taken(kind: str, name: str, by: str, loc: Loc) -> PlanError:
 
 _A = {
     "axis": "an axis",
+    "copies": "copies",
     "dimension": "a dimension",
     "input": "an input",
     "output": "an output",

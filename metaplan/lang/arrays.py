@@ -11,6 +11,7 @@ from metaplan.errors import Loc
 from metaplan.ir import DType, Home
 from metaplan.lang import demands
 from metaplan.lang.axes import Axis
+from metaplan.lang.copies import Copies
 from metaplan.lang.tracing import tracing
 from metaplan.lang.values import Integer, Value, described, lift, name_of, one_branch
 from metaplan.nodes import NARROW
@@ -40,11 +41,28 @@ class Mark(Enum):
     HOST = "host"
     STATE = "state"
     DISTINCT = "distinct"
+    EACH = "each"
 
 
 HOST = Mark.HOST
 STATE = Mark.STATE
 DISTINCT = Mark.DISTINCT
+EACH = Mark.EACH
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A tensor of its own for each copy ``of``."""
+
+    of: str
+
+
+def each(copies: Copies) -> Each:
+    """Declares that an input is a list of tensors, one for each copy: its first dimension."""
+    loc = Loc.here()
+    if not isinstance(copies, Copies):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise catalogue.not_copies(described(copies), loc)
+    return Each(copies.name)
 
 
 class Array(Value):
@@ -62,18 +80,25 @@ class Array(Value):
 
     def at(self, loc: Loc) -> ir.Expr:
         """The same, asked for at ``loc``."""
-        axes = [self._own_axis(d, loc) for d in self.input.dims]
-        index = tuple(_place(a, axes[:at], loc) for at, a in enumerate(axes))
+        own = [self._own(d, loc) for d in self.input.dims]
+        axes = [None if isinstance(o, ir.Which) else o for o in own]
+        index = tuple(
+            o if isinstance(o, ir.Which) else _place(o, axes[:at], loc) for at, o in enumerate(own)
+        )
         return ir.Load(self.input, index, loc=loc)
 
-    def _own_axis(self, dim: str | int, loc: Loc) -> ir.Axis:
-        for axis in tracing(self.input.name).axes:
-            if axis.name == dim:
-                return axis
+    def _own(self, dim: str | int, loc: Loc) -> ir.Axis | ir.Which:
+        trace = tracing(self.input.name)
+        for own in (*trace.axes, *trace.copies):
+            if own.name == dim:
+                return own
         raise catalogue.unlifted_input(self.input.name, str(dim), self.input.shape, loc)
 
-    def __getitem__(self, index: Integer | Axis | tuple[Integer | Axis, ...]) -> Value:
-        given = index if isinstance(index, tuple) else (index,)
+    def __getitem__(
+        self, index: Integer | Axis | Copies | tuple[Integer | Axis | Copies, ...]
+    ) -> Value:
+        listed = index if isinstance(index, tuple) else (index,)
+        given = [i.index if isinstance(i, Copies) else i for i in listed]
         if not self.input.dims:
             raise catalogue.scalar_indexed(self.input.name, Loc.here())
         if len(given) != len(self.input.dims):
@@ -121,6 +146,8 @@ def array(name: str, dtype: DType | type[Array], *marks: object, loc: Loc | None
                 spans.append(mark)
             case Mark():
                 pass
+            case Each(of):
+                dims.append(of)
             case str():
                 dims.append(demands.name("dimension", mark, at, demands.COMPILE))
             case int():
@@ -129,13 +156,25 @@ def array(name: str, dtype: DType | type[Array], *marks: object, loc: Loc | None
                 raise catalogue.bad_mark(name, described(mark), at)
     if HOST in marks and STATE in marks:
         raise catalogue.host_state(name, at)
+    listed = EACH in marks or any(isinstance(m, Each) for m in marks)
+    if listed:
+        _list_of(name, dims, marks, at)
     home = Home.HOST if HOST in marks else Home.DEVICE if dims else Home.SCALAR
     lo, hi = _span(name, kind, spans, at)
     given = ir.Input(
-        name, kind, tuple(dims), home, lo, hi, STATE in marks, DISTINCT in marks, loc=at
+        name, kind, tuple(dims), home, lo, hi, STATE in marks, DISTINCT in marks, listed, loc=at
     )
     tracing("array").declare_input(given)
     return Array(given)
+
+
+def _list_of(name: str, dims: Sequence[str | int], marks: Sequence[object], loc: Loc) -> None:
+    """Raises where an input cannot be a list of tensors on the device."""
+    first = [m.of for m in marks if isinstance(m, Each)]
+    if len(dims) < 2 or len(first) > 1 or (first and dims[0] != first[0]):
+        raise catalogue.each_first(name, loc)
+    if HOST in marks or STATE in marks:
+        raise catalogue.each_alone(name, "mp.HOST" if HOST in marks else "mp.STATE", loc)
 
 
 def _span(name: str, kind: DType, spans: list[Range], loc: Loc) -> tuple[int | None, int | None]:

@@ -6,9 +6,10 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from metaplan import catalogue, ir, text, verify
+from metaplan import catalogue, copies, ir, text, verify
 from metaplan.errors import Loc
 from metaplan.lang import demands, places
 from metaplan.lang.arrays import Array, array
@@ -119,7 +120,9 @@ def _plan(function: Callable[..., Any], trace: Trace, returned: Any) -> ir.Plan:
         if isinstance(value, Change):
             updates.append(_update(name, value))
         elif isinstance(value, Value | Out):
-            outputs.append(_output(name, value, loc))
+            made_output = _output(name, value, loc)
+            own = copies.dimensions(copies.of_output(made_output), trace.copies)
+            outputs.append(replace(made_output, copies=own))
         else:
             raise catalogue.not_an_output(name, described(value), loc)
     if not made:
@@ -130,9 +133,11 @@ def _plan(function: Callable[..., Any], trace: Trace, returned: Any) -> ir.Plan:
         tuple(trace.axes),
         tuple(outputs),
         tuple(updates),
+        copies=tuple(trace.copies),
         loc=places.declaration(function),
     )
     _own(plan)
+    _copied(plan)
     return plan
 
 
@@ -152,9 +157,26 @@ def _own(plan: ir.Plan) -> None:
     for e in ir.walk(*ir.exprs(plan)):
         if isinstance(e, ir.Load) and e.source not in plan.inputs:
             raise catalogue.foreign("input", e.source.name, plan.name, e.loc)
+        if isinstance(e, ir.Which) and e not in plan.copies:
+            raise catalogue.foreign("copies", e.name, plan.name, e.loc)
         for axis in ir.axes_in(e):
             if axis not in plan.axes:
                 raise catalogue.foreign("axis", axis.name, plan.name, e.loc)
+
+
+def _copied(plan: ir.Plan) -> None:
+    """Raises where copies write the same element, or where nothing depends on them."""
+    used = {number for o in plan.outputs for number, _ in o.copies}
+    for u in plan.updates:
+        which = copies.of_update(u)
+        used |= which
+        for w in plan.copies:
+            ordered = u.combine in (ir.Combine.ONLY, ir.Combine.LAST)
+            if w in which and ordered and w not in u.index:
+                raise catalogue.copies_collide(u.target.name, w.name, u.loc)
+    for w in plan.copies:
+        if w not in used:
+            raise catalogue.unused_copies(w.name, w.loc)
 
 
 def _holder(plan: ir.Plan, e: ir.Expr) -> str:

@@ -14,9 +14,10 @@ A = TypeVar("A", ir.Root, ir.Dense, ir.Ragged, ir.Part)
 
 @dataclass(slots=True)
 class Trace:
-    """Axes and inputs in the order of their declaration."""
+    """Axes, inputs and copies in the order of their declaration."""
 
     axes: list[ir.Axis] = field(default_factory=list[ir.Axis])
+    copies: list[ir.Which] = field(default_factory=list[ir.Which])
     inputs: list[ir.Input] = field(default_factory=list[ir.Input])
     numbered: int = 0
 
@@ -26,10 +27,16 @@ class Trace:
         return self.numbered
 
     def declare(self, axis: A) -> A:
-        if any(a.name == axis.name for a in self.axes):
+        if any(a.name == axis.name for a in (*self.axes, *self.copies)):
             raise catalogue.duplicate_name("axis", axis.name, axis.loc)
         self.axes.append(axis)
         return axis
+
+    def declare_copies(self, which: ir.Which) -> ir.Which:
+        if any(a.name == which.name for a in (*self.axes, *self.copies)):
+            raise catalogue.duplicate_name("copies", which.name, which.loc)
+        self.copies.append(which)
+        return which
 
     def declare_input(self, given: ir.Input) -> ir.Input:
         if any(i.name == given.name for i in self.inputs):
