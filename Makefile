@@ -33,12 +33,13 @@ demo: $(RUN) ## run all three plans on a generated trace, compare with the oracl
 test: test-null test-readme test-interp test-compile test-device test-peers ## every test suite, each in its own process
 	@echo "make test: every suite passed"
 
-lint: $(DEV) ## ruff, pyright and the drift of kernels/
-	@echo "ruff, pyright, metaplan codegen --check"
+lint: $(DEV) ## ruff, pyright, the drift of kernels/ and of docs/coverage.md
+	@echo "ruff, pyright, metaplan codegen --check, bench.coverage --check"
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m pyright --pythonpath $(PY)
 	@$(PY) -m metaplan codegen --check
+	@$(PY) -m bench.coverage --check
 
 codegen: $(DEV) ## render the shipped plans into kernels/
 	@$(PY) -m metaplan codegen

@@ -19,10 +19,14 @@ Arrays = dict[str, np.ndarray]
 
 
 def prepared(peer: Peer, plan: Any, batch: Batch) -> Theirs:
-    """The engine's code on its own copies of the inputs, and of the garbage that our buffers hold before."""
+    """The engine's code on copies of its own."""
+    return peer.theirs(batch, *given_of(batch, plan), "cpu")
+
+
+def given_of(batch: Batch, plan: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Copies of the inputs, and of the garbage that our buffers hold before, as the engine's code takes them."""
     given = {n: _on_cpu(x) for n, x in batch.inputs.items()}
-    before = {n: torch.from_numpy(b) for n, b in garbage(plan).items()}
-    return peer.theirs(batch, given, before, "cpu")
+    return given, {n: torch.from_numpy(b) for n, b in garbage(plan).items()}
 
 
 def garbage(plan: Any) -> Arrays:

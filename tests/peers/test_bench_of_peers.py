@@ -9,6 +9,7 @@ import pytest
 
 from bench import measure
 from bench.beside import Beside
+from bench.counted import measured
 from bench.peers import Small, interpreted
 from metaplan.checking.masks import boolean_masks
 from tests.peers.families import peers
@@ -51,3 +52,11 @@ def test_what_is_timed_is_a_step_of_each_side(monkeypatch, captured):
     assert row.get("gpu_by") == ("graph" if captured else None)
     assert cell.counts()["ours"].keys() >= {"launches", "synchronizations"}
     assert cell.events()["gpu_by"] == "events"
+
+
+def test_a_row_of_the_coverage_is_measured():
+    row = measured(NAME)
+    assert (row["plan"], row["equal"]) == ("vllm_flashinfer", row["batches"])
+    assert row["theirs"] == {"launches": 1, "copies": 2, "waits": 0}
+    assert None not in row["there"].values()
+    assert [*row["here"]] == ["vllm_flashinfer.py:vllm_flashinfer"]
