@@ -14,11 +14,13 @@ FAMILIES = (
     "vllm_flashinfer",
     "sglang_flashinfer",
     "sglang_eagle",
+    "sglang_dsa",
     "sglang_prefix_chunks",
     "sglang_triton",
     "vllm_eagle",
     "vllm_drafts",
     "vllm_local",
+    "vllm_attention",
     "vllm_tokens",
 )
 """The modules of this folder; each has a function ``shipped()`` that lists its plans."""

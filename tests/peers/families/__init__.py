@@ -10,13 +10,15 @@ from tests.peers.peer import Peer
 FAMILIES = (
     "vllm_flashinfer",
     "vllm_local",
+    "vllm_attention",
     "vllm_tokens",
     "vllm_eagle",
-    "vllm_drafts",
+    "vllm_drafts", "vllm_sparse",
     "sglang_flashinfer",
     "sglang_eagle_draft",
     "sglang_eagle_verify",
     "sglang_eagle_commit",
+    "sglang_dsa",
     "sglang_prefix_chunks",
     "sglang_triton",
 )
