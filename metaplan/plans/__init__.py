@@ -16,6 +16,8 @@ FAMILIES = (
     "sglang_eagle",
     "sglang_dsa",
     "sglang_prefix_chunks",
+    "sglang_fa3_local",
+    "sglang_fa3",
     "sglang_triton",
     "vllm_eagle",
     "vllm_drafts",
