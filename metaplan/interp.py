@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from metaplan import interp_rows, ir
-from metaplan.ir import Combine, Op
+from metaplan import copies, interp_rows, ir
+from metaplan.elements import apply as apply
+from metaplan.elements import scatter as scatter
+from metaplan.ir import Combine
 from metaplan.points import Points as Points
 from metaplan.points import combine
 
@@ -17,7 +20,12 @@ Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
 
 def buffer_shape(plan: ir.Plan, o: ir.Output) -> tuple[int, ...]:
-    """The shape of an output's buffer at the plan's capacities."""
+    """The shape of an output's buffer at the plan's capacities, copies first."""
+    return (*copies.counts(o), *copy_shape(plan, o))
+
+
+def copy_shape(plan: ir.Plan, o: ir.Output) -> tuple[int, ...]:
+    """The shape of what one copy fills."""
     if o.axis is None:
         return (1,)
     rows = plan.size(o.axis.name)
@@ -30,7 +38,7 @@ def buffer_shape(plan: ir.Plan, o: ir.Output) -> tuple[int, ...]:
 
 def run(
     plan: ir.Plan,
-    inputs: Mapping[str, Array],
+    inputs: Mapping[str, Any],
     live: Mapping[str, int],
     buffers: Mapping[str, Array],
 ) -> Counter[str]:
@@ -38,23 +46,38 @@ def run(
 
     Args:
         plan: a plan whose sizes are bound.
-        inputs: an array for each input; scalars have one element.
+        inputs: an array for each input, a list of arrays for a list; scalars have one element.
         live: the live number of each root axis.
         buffers: an array of the capacity for each output; what a tail keeps is kept.
 
     Returns:
         How often the data broke a promise, by message.
     """
-    return _Run(plan, inputs, live).fill(buffers)
+    every = product(*(range(w.count) for w in plan.copies))
+    runs = [_Run(plan, inputs, live, dict(zip(plan.copies, n, strict=True))) for n in every]
+    changes = [change for r in runs for change in r.changes()]
+    for r in runs:
+        r.fill(buffers)
+    for target, where, value, how in changes:
+        scatter(inputs[target], where, value, how)
+    return _broken(runs)
 
 
 class _Run:
-    def __init__(self, plan: ir.Plan, inputs: Mapping[str, Array], live: Mapping[str, int]) -> None:
-        self.plan, self.inputs, self.live = plan, inputs, live
+    """The copy of a plan that has the numbers ``copy``."""
+
+    def __init__(
+        self,
+        plan: ir.Plan,
+        inputs: Mapping[str, Any],
+        live: Mapping[str, int],
+        copy: Mapping[ir.Which, int],
+    ) -> None:
+        self.plan, self.inputs, self.live, self.copy = plan, inputs, live, copy
         self._points: dict[ir.Axis, Points] = {}
         self._scans: dict[ir.Expr, Array] = {}
         self._own: dict[ir.Expr, Array] = {}
-        self._bad: dict[tuple[ir.Node, str], set[int]] = {}
+        self.bad: dict[tuple[ir.Node, str], set[int]] = {}
         self.bound: dict[ir.Expr, Array] = {}
         """What Given, Trial and Carry stand for right now."""
 
@@ -156,7 +179,7 @@ class _Run:
             case ir.Across() | ir.Bisect() | ir.RowScan() | ir.Sort() | ir.Fold():
                 return self._looking(e, at)
             case ir.Which():
-                raise AssertionError("a plan is run once for each copy")
+                return np.asarray(self.copy[e])
 
     def _looking(
         self, e: ir.Across | ir.Bisect | ir.RowScan | ir.Sort | ir.Fold, at: Points
@@ -210,9 +233,13 @@ class _Run:
         bad = _own(at, ir.axis_of(e), taken & ~inside)
         self._count(e, f"index outside {e.source.name}", bad)
         taken = taken & inside
-        out = np.full(at.count, e.other, array.dtype)
+        out = np.full(at.count, e.other, e.source.dtype.value)
         if not index:
             out[taken] = array.reshape(-1)[0]
+        elif e.source.each:
+            for number in np.unique(index[0][taken]):
+                here = taken & (index[0] == number)
+                out[here] = array[number][tuple(i[here] for i in index[1:])]
         else:
             out[taken] = array[tuple(i[taken] for i in index)]
         return out
@@ -226,24 +253,22 @@ class _Run:
     def _count(self, at: ir.Node, message: str, points: Array) -> None:
         """Remembers at which points the data broke a promise, however often they are evaluated."""
         if points.size:
-            self._bad.setdefault((at, message), set()).update(points.tolist())
+            self.bad.setdefault((at, message), set()).update(points.tolist())
 
-    def broken(self) -> Counter[str]:
-        """How often each promise was broken, by the line that made it."""
-        total: Counter[str] = Counter()
-        for (at, message), points in self._bad.items():
-            total[f"{at.loc}: {message}"] += len(points)
-        return total
+    def once(self, which: frozenset[ir.Which]) -> bool:
+        """Whether this copy is the one that computes what depends on ``which`` only."""
+        return all(w in which or not number for w, number in self.copy.items())
 
     # ----------------------------------------------------------- outputs
 
-    def fill(self, buffers: Mapping[str, Array]) -> Counter[str]:
-        changes = [self._change(u) for u in self.plan.updates]
+    def changes(self) -> list[tuple[str, tuple[Array, ...], Array, Combine]]:
+        return [self._change(u) for u in self.plan.updates if self.once(copies.of_update(u))]
+
+    def fill(self, buffers: Mapping[str, Array]) -> None:
         for o in self.plan.outputs:
-            self._output(o, buffers[o.name])
-        for target, where, value, how in changes:
-            scatter(self.inputs[target], where, value, how)
-        return self.broken()
+            if self.once(copies.of_output(o)):
+                own = tuple(int(self.eval(n, self.points(None))[0]) for n, _ in o.copies)
+                self._output(o, buffers[o.name][own])
 
     def _change(self, u: ir.Update) -> tuple[str, tuple[Array, ...], Array, Combine]:
         at = self.points(u.axis)
@@ -309,6 +334,33 @@ class _Run:
         return o.axis.width if dense and isinstance(o.axis.width, int) else 1  # pyright: ignore
 
 
+def _broken(runs: list[_Run]) -> Counter[str]:
+    """How often each promise was broken, by the line that made it; by each copy that it depends on."""
+    found: dict[tuple[object, ...], tuple[str, set[int]]] = {}
+    for run in runs:
+        for (at, message), points in run.bad.items():
+            which = tuple(sorted((w.name, n) for w, n in run.copy.items() if w in _depends(at)))
+            line = f"{at.loc}: {message}"
+            found.setdefault((at, message, which), (line, set()))[1].update(points)
+    total: Counter[str] = Counter()
+    for line, points in found.values():
+        total[line] += len(points)
+    return total
+
+
+def _depends(at: ir.Node) -> frozenset[ir.Which]:
+    match at:
+        case ir.Output():
+            return copies.of_output(at)
+        case ir.Update():
+            return copies.of_update(at)
+        case ir.Root() | ir.Dense() | ir.Ragged() | ir.Part():
+            return copies.mentioned((), (at,))
+        case _:
+            assert isinstance(at, ir.Expr)
+            return copies.mentioned((at,))
+
+
 def _own(at: Points, axis: ir.Axis | None, bad: Array) -> Array:
     """The points of ``axis`` above the bad ones."""
     if axis is None:
@@ -318,56 +370,3 @@ def _own(at: Points, axis: ir.Axis | None, bad: Array) -> Array:
 
 def _overfull(axis: ir.Axis | None) -> str:
     return f"more points than the capacity of {axis.name if axis is not None else 'the batch'}"
-
-
-def scatter(into: Array, where: tuple[Array, ...], value: Array, how: Combine) -> None:
-    """Writes ``value`` to the elements ``where``, in the order of the points."""
-    match how:
-        case Combine.ONLY | Combine.DISTINCT | Combine.LAST:
-            into[where] = value
-        case Combine.ADD:
-            np.add.at(into, where, value)
-        case Combine.MAX:
-            np.maximum.at(into, where, value)
-        case Combine.MIN:
-            np.minimum.at(into, where, value)
-        case Combine.OR:
-            np.bitwise_or.at(into, where, value)
-
-
-def apply(op: Op, a: Array, b: Array) -> Array:
-    """``a op b`` elementwise, with Python's floor semantics."""
-    with np.errstate(all="ignore"):
-        match op:
-            case Op.ADD:
-                return a + b
-            case Op.SUB:
-                return a - b
-            case Op.MUL:
-                return a * b
-            case Op.DIV:
-                return np.floor_divide(a, np.where(b == 0, 1, b))
-            case Op.MOD:
-                return np.mod(a, np.where(b == 0, 1, b))
-            case Op.AND:
-                return a & b
-            case Op.OR:
-                return a | b
-            case Op.XOR:
-                return a ^ b
-            case Op.SHL:
-                return np.left_shift(a, b)
-            case Op.SHR:
-                return np.right_shift(a, b)
-            case Op.MIN:
-                return np.minimum(a, b)
-            case Op.MAX:
-                return np.maximum(a, b)
-            case Op.LT:
-                return a < b
-            case Op.LE:
-                return a <= b
-            case Op.EQ:
-                return a == b
-            case Op.NE:
-                return a != b

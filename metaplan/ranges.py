@@ -162,12 +162,17 @@ class Ranges:
                 return self.of(of)
             case ir.At(of, _, _, other):
                 return self.of(of) | Interval(other, other)
-            case ir.Choice(_, values):
-                return Interval(min(values), max(values))
+            case ir.Choice(of, values):
+                span = self.of(of, given)
+                some = values[max(span.lo, 0) : max(span.hi, 0) + 1] or values
+                return Interval(min(some), max(some))
             case ir.Which(_, count):
                 return Interval(0, count - 1)
-            case ir.Trial(_, lo, hi) | ir.Bisect(lo, hi):
-                return Interval(self.of(lo).lo, max(self.of(hi).hi, self.of(lo).lo))
+            # nothing is tried at the end, nor where there is nothing between
+            case ir.Trial(_, lo, hi):
+                return Interval(self.of(lo).lo, max(self.of(hi).hi - 1, self.of(lo).lo))
+            case ir.Bisect(lo, hi):
+                return Interval(self.of(lo).lo, max(self.of(hi).hi, self.of(lo).hi))
             case ir.Carry(_, _, lo, hi):
                 return Interval(lo, hi)
             case ir.Fold(_, _, _, carries, at):

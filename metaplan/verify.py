@@ -40,14 +40,15 @@ def _declared(plan: ir.Plan) -> None:
 def _writers(plan: ir.Plan) -> None:
     """One writer for each state, and no reading of a state elsewhere than where it is written."""
     by_target: dict[ir.Input, ir.Update] = {}
+    written: dict[ir.Input, set[tuple[ir.Expr, ...]]] = {}
     for u in plan.updates:
-        if u.target in by_target:
+        # copies of one change have its name
+        if by_target.setdefault(u.target, u).name != u.name:
             raise catalogue.written_twice(u.target.name, u.loc)
-        by_target[u.target] = u
+        written.setdefault(u.target, set()).add(u.index)
     for e in _all(plan):
         if isinstance(e, ir.Load) and e.source in by_target:
-            own = by_target[e.source]
-            if e.index != own.index:
+            if e.index not in written[e.source]:
                 raise catalogue.state_race(e.source.name, e.loc)
     for e in _elsewhere(plan, by_target):
         for load in ir.walk(e):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 
 from metaplan import catalogue, ir
+from metaplan.copies import counts
 from metaplan.linear import facts
 from metaplan.passes.rewrite import Rewriter
 from metaplan.ranges import UNKNOWN, Ranges
@@ -27,7 +29,7 @@ def bind(plan: ir.Plan, sizes: Mapping[str, int]) -> ir.Plan:
     if missing:
         raise catalogue.missing_sizes(plan.name, missing)
     bound = Rewriter(axis_rule=lambda a: _given(a, sizes)).plan(plan)
-    dims = dict(sizes)
+    dims = {**sizes, **{w.name: w.count for w in plan.copies}}
     _derive(bound, dims)
     bound = Rewriter(axis_rule=lambda a: _given(a, dims)).plan(bound)
     bound = Rewriter(axis_rule=_bounded).plan(bound)
@@ -37,6 +39,7 @@ def bind(plan: ir.Plan, sizes: Mapping[str, int]) -> ir.Plan:
             raise catalogue.too_many_points(axis.name, points, axis.loc)
     for o in bound.outputs:
         cells = len(o.columns) * (_capacity(o.axis) if o.axis is not None else 1) + o.fences
+        cells *= prod(counts(o))
         if cells >= LIMIT:
             raise catalogue.too_many_points(f"the buffer {o.name}", cells, o.loc)
     every = {a.name: _capacity(a) for a in bound.axes} | dims
@@ -47,7 +50,8 @@ def _names(plan: ir.Plan) -> list[str]:
     names = [a.name for a in plan.axes if not isinstance(a, ir.Part)]
     names += [str(d) for i in plan.inputs for d in i.dims if isinstance(d, str)]
     names += [a.width for a in plan.axes if isinstance(a, ir.Dense) and isinstance(a.width, str)]
-    return list(dict.fromkeys(names))
+    copies = {w.name for w in plan.copies}
+    return [n for n in dict.fromkeys(names) if n not in copies]
 
 
 def _given(axis: ir.Axis, sizes: Mapping[str, int]) -> ir.Axis:

@@ -21,11 +21,12 @@ def check(plan: ir.Plan) -> ir.Plan:
     refused with the user's line.
     """
     proof = _Proof(plan)
-    made = Rewriter(proof.rule).plan(replace(plan, axes=_used(plan)))
+    used = _used(plan)
+    made = Rewriter(proof.rule).plan(replace(plan, axes=used))
     # What nobody stores is proved like the rest, and counted by nobody.
     idle = Rewriter(_Proof(plan).rule).plan(plan).axes
-    axes = {a.name: a for a in (*idle, *made.axes)}
-    made = replace(made, axes=tuple(axes[a.name] for a in plan.axes))
+    axes = dict(zip(plan.axes, idle, strict=True)) | dict(zip(used, made.axes, strict=True))
+    made = replace(made, axes=tuple(axes[a] for a in plan.axes))
     proof.capacities(made)
     updates = tuple(proof.target(u) for u in made.updates)
     outputs = tuple(proof.put(proof.tail(o)) for o in made.outputs)
@@ -259,4 +260,4 @@ def _with_lengths(e: ir.Expr) -> list[ir.Expr]:
 
 
 def _stored(plan: ir.Plan, axis: ir.Axis) -> bool:
-    return any(o.axis == axis and not o.fences for o in plan.outputs)
+    return any(o.axis == axis and not o.fences and o.put is None for o in plan.outputs)

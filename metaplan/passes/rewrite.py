@@ -111,6 +111,7 @@ class Rewriter:
             where=self._optional(o.where),
             tail=tail,
             put=None if o.put is None else self._put(o.put),
+            copies=tuple((self.expr(number), count) for number, count in o.copies),
         )
 
     def _put(self, p: ir.Put) -> ir.Put:

@@ -40,6 +40,9 @@ class Simplify:
             # ~~x => x
             case ir.Not(ir.Not(of)):
                 return of
+            # choose(i, v) => v[i]
+            case ir.Choice(Const(value), values, dtype) if 0 <= value < len(values):
+                return Const(values[value], dtype, loc=e.loc)
             # cast of the dtype it has => x
             case ir.Cast(of, dtype) if ir.dtype_of(of) is dtype:
                 return of

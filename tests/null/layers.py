@@ -16,7 +16,7 @@ LAYERS = (
     ("nodes",),
     ("terms",),
     ("ir",),
-    ("text", "linear", "ranges", "interp", "verify"),
+    ("copies", "elements", "text", "linear", "ranges", "interp", "verify"),
     ("passes",),
     ("lang",),
     ("target", "program"),
