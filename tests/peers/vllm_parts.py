@@ -87,7 +87,7 @@ def served_step(requests: int, query: int) -> tuple[np.random.Generator, Array, 
     return rng, np.full(requests, query, np.int32), served_lengths(rng, requests)
 
 
-def common(batch: Batch, given: Tensors, block_table: torch.Tensor, **more: Any) -> Any:
+def common(batch: Batch, given: Tensors, block_table: Any, **more: Any) -> Any:
     """The engine's CommonAttentionMetadata of a batch that has ``query_start_loc`` and ``seq_lens``."""
     n = batch.live["req"]
     starts = np.asarray(batch.inputs["query_start_loc"])[: n + 1]
