@@ -160,14 +160,14 @@ class Beside:
         return {"ours": {"gpu_us": ours}, "theirs": {"gpu_us": theirs}, "gpu_by": "events"}
 
     def _cpu_us(self, call: Call, launches: int) -> float:
-        """Some tens of milliseconds of calls, but none that queue more than the driver takes."""
+        """Some milliseconds of calls, but none that queue more than the driver takes."""
         call()
         measure.synchronize()
         begin = time.perf_counter()
         call()
         took = time.perf_counter() - begin
         most = min(60 if self.states else 200, QUEUED // max(launches, 1))
-        calls = max(min(most, int(0.04 / max(took, 1e-6))), 2)
+        calls = max(min(most, int(0.02 / max(took, 1e-6))), 2)
         return round(measure.cpu_us(call, calls, 7, min(calls, 10)), 2)
 
     def close(self) -> None:

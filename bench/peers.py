@@ -25,7 +25,9 @@ from metaplan.machine import machine
 
 BATCHES = (256, 1024, 16, 64, 1)
 QUERIES = (4, 1)
-PATIENCE = 90.0  # seconds that one cell may take before its process is ended
+PATIENCE = 90.0  # seconds that a cell may take to compile, before its process is ended
+QUICK = 30.0  # seconds for its times, when it is compiled
+EACH = 1.2  # seconds of the times of one cell, about: no more cells are compiled than can be timed
 PREPARING = 0.45  # of all seconds go to compiling and counting side by side at most
 MANY = 40  # launches of an engine's call, where they were not counted
 PRELOAD = ("torch", "triton", "numpy", "metaplan", "bench.measure")
@@ -126,16 +128,19 @@ class Run:
 
     def prepare(self) -> dict[Job, Row | None]:
         """Compiles and counts every cell side by side."""
-        begin, seconds = time.monotonic(), (self.end - time.monotonic()) * PREPARING
-        rows = side_by_side(self.todo, work, self.context, self.processes, seconds, PATIENCE)
+        begin = time.monotonic()
+        seconds = self.end - begin
+        first = self.todo[: max(int(seconds * (1 - PREPARING) / EACH), 1)]
+        rows = side_by_side(
+            first, work, self.context, self.processes, seconds * PREPARING, PATIENCE
+        )
         done = [row for row in rows if row is not None]
-        took = time.monotonic() - begin
         print(
-            f"prepared {len(done)} of {len(rows)} cells in {took:.0f} s,"
+            f"prepared {len(done)} of {len(self.todo)} cells in {time.monotonic() - begin:.0f} s,"
             f" {sum(map(failed, done))} of them with an error",
             flush=True,
         )
-        return dict(zip(self.todo, rows, strict=True))
+        return dict.fromkeys(self.todo) | dict(zip(first, rows, strict=True))
 
     def measure(self, counted: dict[Job, Row | None]) -> list[Job]:
         """Times one cell after the other on a quiet machine; the cells that no time was left for.
@@ -149,12 +154,12 @@ class Run:
             rows = [counted[job]]
             if not failed(rows[0]):
                 launches = int((rows[0] or {}).get("theirs", {}).get("launches", MANY))
-                timed = timing.run(replace(job, stage="times", launches=launches), PATIENCE)
+                timed = timing.run(replace(job, stage="times", launches=launches), QUICK)
                 rows.append(timed)
                 if "not_recorded" in timed:
                     timing.close()  # a broken recording may leave its traces
                 if not failed(timed) and "gpu_by" not in timed:
-                    rows.append(profiling.run(replace(job, stage="events"), PATIENCE))
+                    rows.append(profiling.run(replace(job, stage="events"), QUICK))
             self.tell(job, joined(*rows))
         timing.close()
         profiling.close()

@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench import measure, sides, workloads
+from bench.processes import Worker, attempt, context, side_by_side
 from bench.sides import Case, Place, Side
 from metaplan.machine import machine
 
@@ -33,6 +31,7 @@ EXTRA = (16, 256, 1024)  # batches of the variants, with 4 query tokens
 COUNTED = 256
 # These compile nothing that another side does not.
 NEEDLESS = ("torch eager", "numpy + H2D", "ours from host")
+PRELOAD = ("bench.sides", "bench.rivals.hand_fused", "torch._inductor")
 PATIENCE = 100.0  # seconds that one case may take before its process is ended
 PREPARING = 0.3  # of all seconds go to compiling side by side at most
 
@@ -120,11 +119,11 @@ def times(case: Case, side: Side) -> dict[str, Any]:
     repeats = 9 if loop > 10 else 4
     for name, call in {"cpu_us": side.call, **side.others}.items():
         side.reset()
-        awake()
+        measure.awake()
         found[name] = round(measure.cpu_us(call, loop, repeats, min(loop, 10)), 2)
     if case.side not in ("numpy + H2D", "ours from host"):
         side.reset()
-        awake()
+        measure.awake()
         calls = 15 if growing else 40
         found["gpu_us"] = round(measure.graph_us(side.recorded or side.call, calls, 11), 3)
     return found
@@ -140,15 +139,6 @@ def head(case: Case) -> dict[str, Any]:
         "query": case.query,
         "side": case.side,
     }
-
-
-def awake() -> None:
-    """Some milliseconds of work, so that the GPU is at its clock when the measurement begins."""
-    import torch
-
-    some = torch.ones(4096, 4096, dtype=torch.bfloat16, device="cuda")
-    for _ in range(12):
-        some @ some
 
 
 def floors() -> dict[str, Any]:
@@ -171,7 +161,7 @@ def floors() -> dict[str, Any]:
         direct.record()
     pinned = torch.zeros(1024, dtype=torch.uint8, pin_memory=True)
     copy = partial(torch.zeros_like(pinned, device="cuda").copy_, pinned, non_blocking=True)
-    awake()
+    measure.awake()
     return {
         "kind": "floor",
         "driver_cpu_us": round(measure.cpu_us(launch.raw_call(kernel, direct)), 2),
@@ -205,32 +195,25 @@ def line(row: dict[str, Any]) -> str:
     return f"{head} {'  '.join(said) or 'as the oracle says'}  ({row['took_s']} s)"
 
 
-def prepare(case: Case, place: Place) -> str:
+def prepare(case: Case, place: Place) -> dict[str, Any]:
     """In a process of its own: compiles what a side compiles, into the disk caches."""
     import torch
 
-    try:
-        torch._inductor.config.compile_threads = 1
-        side = sides.make(case, place)
-        with place.masks():
-            side.call()
-        measure.synchronize()
-    except Exception as error:  # noqa: BLE001  told again, with its row, when the case runs
-        return f"{type(error).__name__}: {error}"[:200]
-    return ""
+    torch._inductor.config.compile_threads = 1
+    side = sides.make(case, place)
+    with place.masks():
+        side.call()
+    measure.synchronize()
+    return {}
 
 
 def prepare_all(wanted: list[Case], place: Place, seconds: float, processes: int) -> str:
     """Compiles many cases side by side; how it went, in words."""
     begin = time.monotonic()
-    pool = ProcessPoolExecutor(processes, mp_context=_context())
-    futures = [pool.submit(prepare, case, place) for case in _spread(wanted)]
-    done, late = wait(futures, timeout=seconds)
-    failed = sum(f.exception() is not None or bool(f.result()) for f in done)
-    if late:
-        for process in list((pool._processes or {}).values()):
-            process.kill()
-    pool.shutdown(wait=True, cancel_futures=True)
+    work = partial(prepare, place=place)
+    made = side_by_side([*_spread(wanted)], work, context(PRELOAD), processes, seconds, seconds)
+    done = [row for row in made if row is not None]
+    failed = sum("error" in row for row in done)
     took = time.monotonic() - begin
     return f"prepared {len(done)} of {len(wanted)} in {took:.0f} s, {failed} of them with an error"
 
@@ -247,62 +230,25 @@ def _spread(wanted: list[Case]) -> Iterator[Case]:
     yield from slow
 
 
-def _context() -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bench.sides", "bench.rivals.hand_fused", "torch._inductor"])
-    return context
+def measured(case: Case | None, place: Place) -> dict[str, Any]:
+    """The row of a case, or of doing nothing."""
+    return floors() if case is None else run(case, place)
 
 
-def serve(
-    todo: list[Case], place: Place, out: Path | None, run_id: str, end: float, at: Any, since: Any
-) -> None:
-    """Runs cases one after the other from ``at`` on, which says how far it is; in a process of its own."""
-    if not at.value and place.device != "cpu":
-        write(out, run_id, floors())
-    while at.value < len(todo):
-        case = todo[at.value]
-        since.value = time.time()
-        if since.value > end:
-            return
-        try:
-            row = run(case, place)
-        except Exception as error:  # noqa: BLE001  one side that fails is one line of the results
-            row = failure(case, f"{type(error).__name__}: {error}")
-            write(out, run_id, row)
-            at.value += 1
-            if "CUDA error" in str(error):
-                sys.exit(3)  # nothing works in this process any more
-            continue
-        write(out, run_id, row)
-        at.value += 1
-
-
-def failure(case: Case, text: str) -> dict[str, Any]:
-    return {**head(case), "error": " ".join(text.split())[:300]}
-
-
-def supervise(
+def measure_all(
     todo: list[Case], place: Place, out: Path | None, run_id: str, seconds: float
 ) -> list[Case]:
-    """Runs every case, starting a new process behind one that died or hung; the cases left out."""
-    context, end = _context(), time.time() + seconds
-    at, since = context.Value("i", 0), context.Value("d", time.time())
-    while at.value < len(todo) and time.time() < end:
-        since.value = time.time()
-        process = context.Process(target=serve, args=(todo, place, out, run_id, end, at, since))
-        process.start()
-        while process.is_alive() and time.time() - since.value < PATIENCE:
-            process.join(0.5)
-        if process.is_alive():
-            process.kill()
-            process.join()
-        elif process.exitcode in (0, 3):
-            continue
-        if at.value < len(todo):
-            text = f"its process ended ({process.exitcode}) or took more than {PATIENCE:.0f} s"
-            write(out, run_id, failure(todo[at.value], text))
-            at.value += 1
-    return todo[at.value :]
+    """Runs one case after the other, in a new process where one died or hung; the cases left out."""
+    end, left = time.monotonic() + seconds, [*todo]
+    worker = Worker(partial(measured, place=place), context(PRELOAD))
+    nothing = worker.run(None, PATIENCE)
+    if "error" not in nothing:
+        write(out, run_id, nothing)
+    while left and time.monotonic() < end:
+        case = left.pop(0)
+        write(out, run_id, {**head(case), **worker.run(case, PATIENCE)})
+    worker.close()
+    return left
 
 
 def smoke(asked: argparse.Namespace) -> None:
@@ -321,10 +267,7 @@ def smoke(asked: argparse.Namespace) -> None:
         if case in seen or (case.side.startswith("torch.compile") and not asked.compile):
             continue
         seen.add(case)
-        try:
-            row = run(case, place)
-        except Exception as error:  # noqa: BLE001  all failures are listed
-            row = failure(case, f"{type(error).__name__}: {error}")
+        row = {**head(case), **attempt(partial(measured, place=place), case)}
         failed += not row.get("checked")
         print(line(row), flush=True)
     if failed:
@@ -357,7 +300,7 @@ def main() -> None:
     slow = [case for case in todo if case.side not in NEEDLESS and not case.count]
     print(prepare_all(slow, place, asked.seconds * PREPARING, asked.processes), flush=True)
     write(asked.out, run_id, {"kind": "run", **machine()})
-    left = supervise(todo, place, asked.out, run_id, end - time.monotonic())
+    left = measure_all(todo, place, asked.out, run_id, end - time.monotonic())
     if left:
         print(f"no time for {len(left)} of {len(todo)}: {sorted({c.side for c in left})}")
 
