@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import jinja2
 
 from metaplan.assets import folder
-from metaplan.program import Barrier, Count, If, Let, Loop, Program, Remark, Stmt, Store
+from metaplan.program import Atomic, Barrier, Count, If, Let, Loop, Program, Remark, Stmt, Store
 
 _INDENT = "    "
 _WIDTH = 100
@@ -29,6 +29,11 @@ def lines(body: tuple[Stmt, ...], depth: int) -> list[str]:
                     out.append(f"{pad}# {note}")
                 where = f", mask={mask}" if mask else ""
                 out.append(f"{pad}tl.store({pointer}, {value}{where})")
+            case Atomic(how, pointer, value, mask, note):
+                if note:
+                    out.append(f"{pad}# {note}")
+                where = f", mask={mask}" if mask else ""
+                out.append(f'{pad}tl.atomic_{how}({pointer}, {value}{where}, sem="relaxed")')
             case Count(pointer, mask, note):
                 if note:
                     out.append(f"{pad}# {note}")

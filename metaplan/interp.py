@@ -280,7 +280,7 @@ class _Run:
         self._count(u, f"index outside {u.target.name}", np.flatnonzero(taken & ~inside))
         taken = taken & inside
         value = self.eval(u.value, at, taken)[taken]
-        where = tuple(i[taken] for i in index) or (np.flatnonzero(taken),)
+        where = tuple(i[taken] for i in index) or (np.zeros(len(value), np.int64),)
         return u.target.name, where, value, u.combine
 
     def _put(self, o: ir.Output, put: ir.Put, buffer: Array) -> None:

@@ -27,6 +27,17 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
+class Atomic:
+    """``value`` joins what ``pointer`` holds (``how``: add, max, min, or) where ``mask`` holds, in no order."""
+
+    how: str
+    pointer: str
+    value: str
+    mask: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
     """One more in the flag ``pointer`` for every lane where ``mask`` holds."""
 
@@ -64,7 +75,7 @@ class If:
     body: tuple[Stmt, ...]
 
 
-Stmt: TypeAlias = Let | Store | Count | Barrier | Remark | Loop | If
+Stmt: TypeAlias = Let | Store | Atomic | Count | Barrier | Remark | Loop | If
 
 
 class Role(Enum):

@@ -262,8 +262,10 @@ def _host(works: list[Work], number: int, check: ir.Check, ranges: Ranges, limit
 
 
 def _updated(plan: ir.Plan) -> list[ir.Axis]:
-    """The root axes whose rows a plan updates."""
-    return list(dict.fromkeys(frame(u.axis)[0] for u in plan.updates if u.axis is not None))
+    """The root axes whose rows a plan reads and updates."""
+    read = {e.source for e in ir.walk(*ir.exprs(plan)) if isinstance(e, ir.Load)}
+    changes = [u for u in plan.updates if u.axis is not None and u.target in read]
+    return list(dict.fromkeys(frame(u.axis)[0] for u in changes))
 
 
 def _in_order(plan: ir.Plan, every: list[Write], root: ir.Axis) -> Work:

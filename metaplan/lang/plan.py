@@ -194,7 +194,7 @@ def _update(name: str, change: Change) -> ir.Update:
             raise catalogue.different_branches(name_of(axis), name_of(ir.axis_of(e)), change.loc)
         axis = ir.deeper(axis, ir.axis_of(e))
     target = change.target.input
-    _alone(target.name, change.index, axis, change.combine, change.loc)
+    _alone(target.name, change.index, axis, change.where, change.combine, change.loc)
     return ir.Update(
         name,
         target,
@@ -208,10 +208,15 @@ def _update(name: str, change: Change) -> ir.Update:
 
 
 def _alone(
-    target: str, index: tuple[ir.Expr, ...], axis: ir.Axis | None, how: ir.Combine, loc: Loc
+    target: str,
+    index: tuple[ir.Expr, ...],
+    axis: ir.Axis | None,
+    where: ir.Expr | None,
+    how: ir.Combine,
+    loc: Loc,
 ) -> None:
     """Raises where two points may write one element and nothing says what becomes of it."""
-    if how is ir.Combine.ONLY and not distinct(index, axis):
+    if how is ir.Combine.ONLY and not distinct(index, axis, where):
         raise catalogue.collides(target, name_of(axis), loc)
 
 
@@ -230,7 +235,7 @@ def _output(name: str, value: Value | Out, at: Loc) -> ir.Output:
     parts = tuple((part.ir, v.expr) for part, v in o.parts)
     where = o.where.expr if o.where is not None else None
     if o.put is not None:
-        _alone(name, o.put.index, o.put.axis, o.put.combine, loc)
+        _alone(name, o.put.index, o.put.axis, where, o.put.combine, loc)
     elif where is not None:
         for holder, _ in parts or ((axis, None),):
             demands.reaches(holder, where, loc)

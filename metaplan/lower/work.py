@@ -9,7 +9,8 @@ from metaplan.lower.names import names
 from metaplan.lower.partials import by_scan
 from metaplan.lower.passes_over import coordinates, length_of
 from metaplan.lower.scans import Block, Summing
-from metaplan.program import Barrier, Count, If, Let, Loop, Region, Stmt, Store
+from metaplan.lower.stores import stored
+from metaplan.program import Barrier, Count, If, Let, Loop, Region, Stmt
 from metaplan.ranges import Ranges
 from metaplan.schedule import Schedule, Work, power, same_lanes
 from metaplan.sums import collapsed, frame
@@ -272,7 +273,7 @@ class _Body:
                         some = axis.length.of
                     where = some if where is None else ir.Bin(Op.AND, where, some, loc=w.value.loc)
             mask = joined(live, tile.plain(where) if where is not None else "")
-            stores.append(Store(self._pointer(tile, w), tile.plain(w.value), mask))
+            stores.append(stored(tile, w, self._pointer(tile, w), mask))
         counts: list[Stmt] = []
         for number, check in self.work.checks:
             axes = frame(check.axis)
