@@ -50,8 +50,12 @@ VLLM_REAL = (
 SGLANG_REAL = (
     "kernels/ops/attention/kv_indices.py",
     "kernels/ops/attention/metadata.py",
+    "kernels/ops/attention/trtllm_mha_page_table.py",
+    "kernels/ops/attention/trtllm_mha_graph_metadata.py",
     "kernels/ops/kvcache/kv_read_table.py",
     "srt/layers/attention/flashinfer_backend.py",
+    "srt/layers/attention/trtllm_mla_backend.py",
+    "srt/layers/attention/trtllm_mha_backend.py",
     "kernels/ops/attention/utils.py",
     "srt/layers/attention/local_attention.py",
     "srt/layers/attention/flashattention_backend.py",
@@ -125,6 +129,7 @@ def vllm() -> Engine:
         "vllm.triton_utils": dict(tl=tl, triton=triton, HAS_TRITON=True, tldevice=None),
         "vllm.platforms": dict(current_platform=platform),
         "vllm.models.deepseek_v41.amd.ops": dict(enabled=lambda: True),
+        "vllm.utils.deep_gemm": dict(has_deep_gemm=lambda: False),
         "vllm.logger": dict(init_logger=lambda _: _Logger()),
         "vllm.utils.torch_utils": dict(
             async_tensor_h2d=to_device,
@@ -133,6 +138,9 @@ def vllm() -> Engine:
         ),
         "vllm.utils.gpu_sync_debug": dict(gpu_sync_allowed=contextlib.nullcontext),
         "vllm.distributed": dict(get_dcp_group=_Group, get_pcp_group=_Group),
+        "vllm.utils.flashinfer": dict(
+            use_trtllm_attention=lambda *a, force_use_trtllm=None, **k: bool(force_use_trtllm)
+        ),
         "transformers": {},
         "flashinfer": {},
     }

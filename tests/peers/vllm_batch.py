@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,16 @@ def uniform(rng: np.random.Generator, requests: int, query: int, most: int) -> I
         yield rows("random", some(int(rng.integers(1, requests + 1))))
 
 
+def replayed(rng: np.random.Generator, requests: int, query: int, most: int) -> Iterator[Rows]:
+    """The same as a graph replays them: with padding rows behind, which have no tokens."""
+    for rows in uniform(rng, requests, query, most):
+        padding = np.arange(int(rng.integers(rows.count, requests + 1))) >= rows.count
+        lens = np.where(padding, 0, query).astype(np.int32)
+        some = np.zeros(len(padding), np.int32)
+        some[: rows.count] = rows.seq_lens
+        yield Rows(some, lens, f"{rows.label}, {padding.sum()} padding rows")
+
+
 def ragged(rng: np.random.Generator, requests: int, query: int, most: int) -> Iterator[Rows]:
     """The same with 1 to ``query`` tokens a request, and padding rows without any at the end."""
     for rows in uniform(rng, requests, query, most):
@@ -108,6 +119,14 @@ def served(requests: int, query: int) -> Rows:
     return Rows(lens, np.full(requests, query, np.int32), "as served")
 
 
+def slots_of(rng: np.random.Generator, rows: Rows, padded: int, size: int) -> np.ndarray:
+    """Slots, int64[tokens of the graph]: -1 for padding and for some tokens that write nothing."""
+    slots = rng.integers(0, size, padded).astype(np.int64)
+    slots[rng.random(padded) < 0.1] = -1
+    slots[rows.tokens :] = -1
+    return slots
+
+
 def metadata(rows: Rows, given: Any, **fields: Any) -> Any:
     """The engine's CommonAttentionMetadata of ``rows``; ``given`` has its tensors by their names."""
     cls = vllm().module("v1/attention/backend.py").CommonAttentionMetadata
@@ -138,3 +157,54 @@ class HostBuffer:
     def copy_to_gpu(self, n: int | None = None) -> torch.Tensor:
         n = len(self.cpu) if n is None else n
         return self.gpu[:n].copy_(self.cpu[:n], non_blocking=True)
+
+
+def build_all(
+    rows: Rows,
+    builders: Sequence[Any],
+    given: Any,
+    *,
+    block_tables: Sequence[torch.Tensor],
+    slot_mappings: Sequence[torch.Tensor],
+    num_tokens: int | None = None,
+    extra: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> list[Any]:
+    """The metadata of every KV-cache group, from the engine's loop over them; ``extra`` goes to build."""
+    starts = torch.from_numpy(rows.starts)
+    groups = [
+        SimpleNamespace(
+            get_metadata_builder=lambda _, b=builder: b,
+            kv_cache_spec=None,
+            layer_names=[g],
+            build_metadata=lambda shared, _, b=builder, **k: b.build(0, shared, **k),
+        )
+        for g, builder in enumerate(builders)
+    ]
+    every: dict[str, Any] = dict(
+        max_query_len=int(rows.query_lens.max()),
+        max_seq_len=int(rows.seq_lens.max()),
+        seq_lens_cpu_upper_bound=torch.from_numpy(rows.seq_lens),
+        is_prefilling=torch.zeros(rows.count, dtype=torch.bool),
+        model_specific_attn_metadata=SimpleNamespace(
+            get_extra_common_attn_kwargs=lambda *_: {},
+            get_extra_attn_kwargs=lambda *_: dict(extra or {}),
+        ),
+    )
+    made = (
+        vllm()
+        .module("v1/worker/gpu/attn_utils.py")
+        .build_attn_metadata(
+            [[group] for group in groups],
+            rows.count,
+            rows.tokens if num_tokens is None else num_tokens,
+            given["query_start_loc"],
+            starts,
+            seq_lens=given["seq_lens"],
+            block_tables=block_tables,
+            slot_mappings=slot_mappings,
+            kv_cache_config=SimpleNamespace(kv_cache_groups=groups),
+            **(every | fields),
+        )
+    )
+    return [made[g] for g in range(len(groups))]

@@ -9,11 +9,14 @@ from tests.peers.peer import Peer
 
 FAMILIES = (
     "vllm_flashinfer",
+    "vllm_flashinfer_mixed",
     "vllm_local",
     "vllm_attention",
     "vllm_tokens",
     "vllm_eagle",
-    "vllm_drafts", "vllm_sparse",
+    "vllm_drafts",
+    "vllm_sparse",
+    "vllm_indexer",
     "sglang_flashinfer",
     "sglang_eagle_draft",
     "sglang_eagle_verify",
