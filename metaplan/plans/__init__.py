@@ -17,6 +17,7 @@ FAMILIES = (
     "sglang_dsa",
     "sglang_dsv4",
     "sglang_prefix_chunks",
+    "sglang_trtllm",
     "sglang_fa3_local",
     "sglang_fa3",
     "sglang_triton",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,18 +71,21 @@ def made(cls: Any, **fields: Any) -> Any:
     return one
 
 
-def translator(req_to_token: torch.Tensor) -> Any:
-    """The engine's reader of request tables, for a pool whose slots are as the table says."""
+def translator(req_to_token: torch.Tensor, given: Mapping[str, Any] | None = None) -> Any:
+    """The engine's reader of request tables; of virtual ones where ``given`` has places of pages."""
     module = sglang().module("srt/mem_cache/kv_index_translator.py")
     kinds = sglang().module("srt/mem_cache/kv_loc_plan.py")
-    full = kinds.IdSpace(key="full", read_v2p=None)
+    places = {"full_v2p": kinds.IdSpaceKind.FULL, "swa_v2p": kinds.IdSpaceKind.SLIDING_WINDOW}
+    tables = given or {}
+    found = {kind: tables[name] for name, kind in places.items() if name in tables}
+    spaces = {kinds.IdSpaceKind.FULL: None} | found
     return made(
         module.KVIndexTranslator,
         req_to_token=req_to_token,
         page_size=1,
-        is_translating=False,
+        is_translating=bool(found),
         defer_read_translate=False,
-        _spaces={kinds.IdSpaceKind.FULL: full},
+        _spaces={kind: kinds.IdSpace(key=str(kind), read_v2p=v2p) for kind, v2p in spaces.items()},
     )
 
 

@@ -23,6 +23,7 @@ FAMILIES = (
     "sglang_eagle_commit",
     "sglang_dsa",
     "sglang_prefix_chunks",
+    "sglang_trtllm",
     "sglang_fa3_local",
     "sglang_fa3",
     "sglang_triton",

@@ -3,31 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
+from metaplan.lang.plan import Plan
 from metaplan.plans.sglang_fa3 import sglang_fa3, sglang_fa3_extend
 from metaplan.plans.sglang_pool import Pool
 from tests.peers.peer import Batch, Tensors, Theirs
-from tests.peers.sglang_fa3_parts import (
-    BACKEND,
-    LOCAL,
-    backend,
-    buffers,
-    large,
-    local_builder,
-    mode,
-    peer,
-    record,
-    small,
-    upto,
-)
+from tests.peers.sglang_fa3_parts import BACKEND, LOCAL, backend, local_builder, record
 from tests.peers.sglang_parts import named
+from tests.peers.sglang_steps import Case, buffers, mode, upto
 
-DRAFTS, CHUNK, SERVED_CHUNK = 5, 32, 8192
 METADATA = "kernels/ops/attention/metadata.py"
 REPLAY = f"{BACKEND}:FlashAttentionBackend._apply_cuda_graph_metadata"
 DECODE = (
@@ -37,17 +26,16 @@ DECODE = (
 )
 
 
-def with_extend_lens(batches: Any) -> Any:
-    def extended(rng: np.random.Generator) -> Iterator[Batch]:
-        for at, batch in enumerate(batches(rng)):
-            n, pool = batch.live["req"], batch.extra["pool"]
-            new = (rng.integers(0, DRAFTS + 1, n), np.zeros(n, np.int64), np.full(n, DRAFTS))
-            more = dict(extend_lens=new[at % 3])
-            if pool.moved:
-                more["out_cache_loc"] = rng.integers(0, pool.slots, (n, DRAFTS))
-            yield Batch({**batch.inputs, **more}, batch.live, batch.label, batch.extra)
-
-    return extended
+def new_tokens(
+    rng: np.random.Generator, inputs: Any, pool: Pool, extra: Any, at: int
+) -> dict[str, Any]:
+    """New tokens of a draft extend, none of them accepted and all of them among the batches."""
+    n, query = len(inputs["seq_lens"]), extra["query"]
+    some = (rng.integers(0, query + 1, n), np.zeros(n, np.int64), np.full(n, query))
+    found: dict[str, Any] = dict(extend_lens=some[at % 3])
+    if pool.moved:
+        found["out_cache_loc"] = rng.integers(0, pool.slots, (n, query))
+    return found
 
 
 def replay(batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], device: str) -> Theirs:
@@ -117,7 +105,9 @@ def extend_replay(
     tables = {n: record(batch, own), "strided_indices": pages}
     run = backend(batch, given, draft_extend_metadata=tables)
     seq_lens_cpu = torch.from_numpy(np.asarray(batch.inputs["seq_lens"]))
-    spec = named(extend_seq_lens_tensor=given["extend_lens"], num_tokens_per_req=DRAFTS)
+    spec = named(
+        extend_seq_lens_tensor=given["extend_lens"], num_tokens_per_req=batch.extra["query"]
+    )
     rows = (given["req_pool_indices"], given["seq_lens"])
 
     def call() -> None:
@@ -136,122 +126,115 @@ def extend_replay(
     return Theirs(call, read)
 
 
-def draft_tokens(pool: Pool) -> Any:
-    rng = np.random.default_rng(1)
-
-    def made_for(count: int) -> dict[str, Any]:
-        found: dict[str, Any] = dict(extend_lens=np.full(count, DRAFTS, np.int64))
-        if pool.moved:
-            found["out_cache_loc"] = rng.integers(0, pool.slots, (count, DRAFTS))
-        return found
-
-    return made_for
-
-
-def decode(pool: Pool, extra: Mapping[str, Any]) -> Any:
+def decode(pool: Pool, extra: Mapping[str, Any]) -> Plan:
     return sglang_fa3(pool=pool, ahead=extra["ahead"], chunk=extra.get("chunk", 0))
 
 
-def extend(pool: Pool, extra: Mapping[str, Any]) -> Any:
-    return sglang_fa3_extend(pool=pool, most=DRAFTS)
+def extend(pool: Pool, extra: Mapping[str, Any]) -> Plan:
+    return sglang_fa3_extend(pool=pool, most=extra["query"])
 
 
-VERIFY: Any = dict(mode="verify", ahead=(DRAFTS,))
-PEERS = (
-    peer(
-        "SGLang FA3 decode, page 1",
-        "sglang_fa3",
-        DECODE,
-        replay,
+def verified(query: int) -> dict[str, Any]:
+    return dict(mode="verify", ahead=(query,))
+
+
+def drafted(query: int) -> dict[str, Any]:
+    return dict(mode="draft", ahead=tuple(range(1, max(query, 2))))
+
+
+CASES = (
+    Case(
+        name="SGLang FA3 decode, page 1",
+        plan="sglang_fa3",
+        replaces=DECODE,
+        theirs=replay,
         declare=decode,
-        small=small(1),
-        large=large(1),
+        pool=dict(page=1),
         extra=dict(mode="decode", ahead=(0,)),
     ),
-    peer(
-        "SGLang FA3 decode",
-        "sglang_fa3",
-        DECODE,
-        replay,
+    Case(
+        name="SGLang FA3 decode",
+        plan="sglang_fa3",
+        replaces=DECODE,
+        theirs=replay,
         declare=decode,
-        small=small(moved=True),
-        large=large(moved=True),
+        pool=dict(moved=True),
         extra=dict(mode="decode", ahead=(0,)),
     ),
-    peer(
-        "SGLang FA3 draft steps",
-        "sglang_fa3",
-        DECODE,
-        replay,
+    Case(
+        name="SGLang FA3 draft steps",
+        plan="sglang_fa3",
+        replaces=DECODE,
+        theirs=replay,
         declare=decode,
-        small=small(),
-        large=large(),
-        extra=dict(mode="draft", ahead=(1, 2, 3)),
+        extra=drafted(4),
+        served=drafted,
     ),
-    peer(
-        "SGLang FA3 verify",
-        "sglang_fa3",
-        DECODE,
-        replay,
+    Case(
+        name="SGLang FA3 verify",
+        plan="sglang_fa3",
+        replaces=DECODE,
+        theirs=replay,
         declare=decode,
-        small=small(moved=True),
-        large=large(moved=True),
-        extra=VERIFY,
+        pool=dict(moved=True),
+        extra=verified(5),
+        served=verified,
     ),
-    peer(
-        "SGLang FA4 verify in a unified pool",
-        "sglang_fa3",
-        (f"{BACKEND}:FlashAttentionBackend.init_forward_metadata_in_graph", DECODE[-1]),
-        in_graph,
+    Case(
+        name="SGLang FA4 verify in a unified pool",
+        plan="sglang_fa3",
+        replaces=(
+            f"{BACKEND}:FlashAttentionBackend.init_forward_metadata_in_graph",
+            DECODE[-1],
+        ),
+        theirs=in_graph,
         declare=decode,
-        small=small(moved=True, unified=True),
-        large=large(moved=True, unified=True),
-        extra=VERIFY,
+        pool=dict(moved=True, unified=True),
+        extra=verified(5),
+        served=verified,
     ),
-    peer(
-        "SGLang FA3 decode with local attention",
-        "sglang_fa3_chunked",
-        (
+    Case(
+        name="SGLang FA3 decode with local attention",
+        plan="sglang_fa3_chunked",
+        replaces=(
             *DECODE,
             f"{LOCAL}:LocalAttentionMetadataBuilder.update_for_replay",
             f"{LOCAL}:make_local_attention_virtual_batches",
         ),
-        replay,
+        theirs=replay,
         declare=decode,
-        small=small(moved=True),
-        large=large(moved=True),
+        pool=dict(moved=True),
+        extra=dict(mode="decode", ahead=(0,), chunk=32),
+        served=lambda _: dict(mode="decode", ahead=(0,), chunk=8192),
         low=1,
         idle=False,
-        extra=dict(mode="decode", ahead=(0,), chunk=CHUNK),
-        served=dict(chunk=SERVED_CHUNK),
     ),
-    peer(
-        "SGLang FA3 draft extend",
-        "sglang_fa3_extend",
-        (
+    Case(
+        name="SGLang FA3 draft extend",
+        plan="sglang_fa3_extend",
+        replaces=(
             f"{BACKEND}:FlashAttentionBackend.init_forward_metadata_in_graph",
             f"{METADATA}:draft_extend_set_metadata",
         ),
-        in_graph,
+        theirs=in_graph,
         declare=extend,
-        small=small(moved=True),
-        large=large(moved=True),
-        extra=dict(mode="extend"),
-        batches=with_extend_lens,
+        pool=dict(moved=True),
+        extra=dict(mode="extend", query=5),
+        served=lambda query: dict(mode="extend", query=query),
+        add=new_tokens,
         idle=False,
-        more=draft_tokens(large(moved=True)),
     ),
-    peer(
-        "SGLang FA3 draft extend, not fused",
-        "sglang_fa3_extend",
-        (REPLAY,),
-        extend_replay,
+    Case(
+        name="SGLang FA3 draft extend, not fused",
+        plan="sglang_fa3_extend",
+        replaces=(REPLAY,),
+        theirs=extend_replay,
         declare=extend,
-        small=small(moved=True),
-        large=large(moved=True),
-        extra=dict(mode="extend"),
-        batches=with_extend_lens,
+        pool=dict(moved=True),
+        extra=dict(mode="extend", query=5),
+        served=lambda query: dict(mode="extend", query=query),
+        add=new_tokens,
         idle=False,
-        more=draft_tokens(large(moved=True)),
     ),
 )
+PEERS = tuple(case.peer() for case in CASES)

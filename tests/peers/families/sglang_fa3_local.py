@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,14 @@ import torch
 
 from metaplan.plans.sglang_fa3_local import sglang_fa3_local
 from tests.peers.peer import Batch, Tensors, Theirs
-from tests.peers.sglang_fa3_parts import LOCAL, large, local_builder, peer, small
+from tests.peers.sglang_fa3_parts import LOCAL, local_builder
+from tests.peers.sglang_steps import Case
 
-CHUNK, SERVED_CHUNK, MOST = 32, 8192, 70
 
-
-def with_queries(batches: Any) -> Any:
-    def queried(rng: np.random.Generator) -> Iterator[Batch]:
-        for at, batch in enumerate(batches(rng)):
-            most = np.minimum(batch.inputs["seq_lens"], MOST)
-            queries = rng.integers(1, most + 1) if at % 3 else most
-            more = dict(query_lens=queries.astype(np.int32))
-            yield Batch({**batch.inputs, **more}, batch.live, batch.label, batch.extra)
-
-    return queried
+def queries(_: Any, inputs: Any, pool: Any, extra: Any, at: int) -> dict[str, Any]:
+    most = np.minimum(inputs["seq_lens"], extra["most"])
+    rng = np.random.default_rng(at + 1)
+    return dict(query_lens=(rng.integers(1, most + 1) if at % 3 else most).astype(np.int32))
 
 
 def local(batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], device: str) -> Theirs:
@@ -60,22 +54,21 @@ def local(batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], devi
 
 
 PEERS = (
-    peer(
-        "SGLang FA3 local attention, several query tokens",
-        "sglang_fa3_local",
-        (
+    Case(
+        name="SGLang FA3 local attention, several query tokens",
+        plan="sglang_fa3_local",
+        replaces=(
             f"{LOCAL}:LocalAttentionMetadataBuilder.build",
             f"{LOCAL}:make_local_attention_virtual_batches",
         ),
-        local,
-        declare=lambda pool, extra: sglang_fa3_local(pool=pool, chunk=extra["chunk"], most=MOST),
-        small=small(),
-        large=large(),
+        theirs=local,
+        declare=lambda pool, extra: sglang_fa3_local(
+            pool=pool, chunk=extra["chunk"], most=extra["most"]
+        ),
+        extra=dict(chunk=32, most=70),
+        served=lambda query: dict(chunk=8192, most=max(query, 1)),
+        add=queries,
         low=1,
         idle=False,
-        extra=dict(chunk=CHUNK),
-        served=dict(chunk=SERVED_CHUNK),
-        batches=with_queries,
-        more=lambda count: dict(query_lens=np.full(count, MOST, np.int32)),
-    ),
+    ).peer(),
 )
