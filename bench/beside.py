@@ -17,6 +17,7 @@ from tests.running import garbage_buffers
 
 Row = dict[str, Any]
 LAG = 220  # a long queue is measured, not a wait for its slots
+STAGED = 1 << 28  # bytes of all slots together at most
 QUEUED = 800  # launches that the driver takes without waiting for the GPU
 COUNTS = {
     "launches": "kernels",
@@ -40,12 +41,15 @@ class Beside:
     def __init__(self, peer: Peer, requests: int, query: int, device: str = "cuda") -> None:
         self.peer, self.device = peer, device
         setup, self.batch = peer.bench(requests, query)
-        self.step: Any = setup.declare().compile(device=device, lag=LAG, **setup.sizes)
+        declared = setup.declare()
+        self.arrays = {i.name: self.batch.inputs[i.name] for i in declared.ir.inputs if i.dims}
+        hosted = {i.name for i in declared.ir.inputs if i.dims and i.home is Home.HOST}
+        self.hosted = {n: x for n, x in self.arrays.items() if n in hosted}
+        staged = sum(x.nbytes for x in self.hosted.values())
+        self.lag = max(min(LAG, STAGED // max(staged, 1)), 1)
+        self.step: Any = declared.compile(device=device, lag=self.lag, **setup.sizes)
         plan = self.step.built.bound
         self.before = {n: self._tensor(b) for n, b in garbage_buffers(plan, 5).items()}
-        self.arrays = {i.name: self.batch.inputs[i.name] for i in plan.inputs if i.dims}
-        hosted = {i.name for i in plan.inputs if i.dims and i.home is Home.HOST}
-        self.hosted = {n: x for n, x in self.arrays.items() if n in hosted}
         self.tensors = {n: self._tensor(x) for n, x in self.arrays.items() if n not in hosted}
         self.states = [i.name for i in plan.inputs if i.state]
         scalars = {i.name: self.batch.inputs[i.name] for i in plan.inputs if not i.dims}
@@ -166,7 +170,7 @@ class Beside:
         begin = time.perf_counter()
         call()
         took = time.perf_counter() - begin
-        most = min(60 if self.states else 200, QUEUED // max(launches, 1))
+        most = min(60 if self.states else 200, QUEUED // max(launches, 1), self.lag)
         calls = max(min(most, int(0.02 / max(took, 1e-6))), 2)
         return round(measure.cpu_us(call, calls, 7, min(calls, 10)), 2)
 
