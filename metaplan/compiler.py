@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from metaplan import codegen, ir, text
+from metaplan import codegen, ir, text, unrolling
 from metaplan.explain import as_json, as_text
 from metaplan.lower.program import lower
 from metaplan.passes.cut import Stages, cut
@@ -53,8 +53,16 @@ def build(
     plan: ir.Plan, sizes: Mapping[str, int], target: Target, limits: Limits = LIMITS
 ) -> Built:
     """Runs the passes, the schedule and the lowering; raises what the plan does not allow."""
-    made = list(passed(plan, sizes))
-    bound, placed = made[0][1], made[-1][1]
-    stages = cut(placed)
-    chosen = tuple(schedule(p, target, limits, stages.kept) for p in stages.plans)
+    unrolled = unrolling.unrolled(plan)
+    while True:
+        made = list(passed(plan, sizes, unrolled))
+        bound, placed = made[0][1], made[-1][1]
+        stages = cut(placed)
+        chosen = tuple(schedule(p, target, limits, stages.kept) for p in stages.plans)
+        more = unrolling.held_between(stages, chosen)
+        if not more:
+            break
+        unrolled |= more
+    why = unrolling.reasons(plan, unrolled)
+    chosen = (*chosen[:-1], replace(chosen[-1], reasons=(*why, *chosen[-1].reasons)))
     return Built(bound, placed, stages, chosen, lower(chosen, stages.promises), target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import prod
 
 from metaplan import ir
@@ -68,13 +68,25 @@ def counts(o: ir.Output) -> tuple[int, ...]:
 
 def first_cell(o: ir.Output, cells: int) -> ir.Expr | None:
     """Where the copy that ``o`` fills begins in its buffer, ``cells`` for each copy; None: at 0."""
-    place: ir.Expr | None = None
-    quiet = o.loc.unnamed()
-    for at, (number, _) in enumerate(o.copies):
-        step = cells * prod(counts(o)[at + 1 :])
+    return place([number for number, _ in o.copies], counts(o), cells, o.loc.unnamed())
+
+
+def place(
+    numbers: Sequence[ir.Expr], counts: Sequence[int], cells: int, loc: ir.Loc
+) -> ir.Expr | None:
+    """The first cell of one copy among all: row by row, ``cells`` each."""
+    fixed, terms = 0, list[ir.Expr]()
+    for at, number in enumerate(numbers):
+        each = cells * prod(counts[at + 1 :])
         if isinstance(number, ir.Const):
-            term: ir.Expr = ir.Const(number.value * step, loc=quiet)
+            fixed += number.value * each
+        elif each == 1:
+            terms.append(number)
         else:
-            term = ir.Bin(ir.Op.MUL, number, ir.Const(step, loc=quiet), loc=quiet)
-        place = term if place is None else ir.Bin(ir.Op.ADD, place, term, loc=quiet)
-    return place
+            terms.append(ir.Bin(ir.Op.MUL, number, ir.Const(each, loc=loc), loc=loc))
+    if fixed:
+        terms.append(ir.Const(fixed, loc=loc))
+    total: ir.Expr | None = None
+    for term in terms:
+        total = term if total is None else ir.Bin(ir.Op.ADD, total, term, loc=loc)
+    return total

@@ -7,9 +7,12 @@ program finds its own start by summing the counts of the rows before it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from math import prod
 
 from metaplan import ir
+from metaplan.copies import mentioned, of_output
 from metaplan.ranges import Ranges
 from metaplan.sums import frame, sums
 from metaplan.target import Target
@@ -53,7 +56,8 @@ class Work:
     """Stores that run in the same programs: ``rows`` flattened axes, ``lanes`` along the last one.
 
     Without ``rows`` the lanes are the root's rows; without ``lanes`` each row is one point, and
-    ``reduces`` says that a row is summed up over an axis below.
+    ``reduces`` says that a row is summed up over an axis below. ``programs`` is for each of the
+    ``copies`` whose lines are shared.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Work:
     programs: int = 1
     in_order: bool = False
     reduces: bool = False
+    copies: tuple[ir.Which, ...] = ()
 
     @property
     def column(self) -> bool:
@@ -87,6 +92,8 @@ class Tail:
     outputs: tuple[ir.Output, ...]
     tile: int
     programs: int
+    whole: bool = False
+    copies: tuple[ir.Which, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +204,19 @@ def _works(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Work]:
     hosted = {number for work in works for number, _ in work.checks}
     for write in every:
         if write not in own:
-            _join(works, _shaped(frame(write.axis), write.roots(), ranges, limits), write)
+            shape = _shaped(frame(write.axis), write.roots(), ranges, limits)
+            own = _shared(plan, mentioned(write.roots(), (write.axis,)))
+            _join(works, replace(shape, copies=own), write)
     for check in plan.checks:
         if check.number not in hosted:
-            _host(works, check.number, check, ranges, limits)
+            own = _shared(plan, mentioned((check.bad,), (check.axis,)))
+            _host(works, own, check, ranges, limits)
     return works
+
+
+def _shared(plan: ir.Plan, which: frozenset[ir.Which]) -> tuple[ir.Which, ...]:
+    """The copies among ``which`` whose lines are shared, in the order of their declaration."""
+    return tuple(w for w in plan.copies if w in which)
 
 
 def _points(w: Work, ranges: Ranges) -> int:
@@ -227,8 +242,14 @@ def _shaped(
     return Work(last.name, axes[:-1], last, (), ())
 
 
+def _asks(roots: Iterable[ir.Expr], axes: tuple[ir.Axis, ...]) -> bool:
+    """Whether the points of ``axes`` ask those of another axis: each is a row of a sweep."""
+    every = (e for e in ir.near(*roots) if isinstance(e, ir.Across))
+    return any(frame(ir.axis_of(e)) == axes for e in every)
+
+
 def _alike(a: Work, b: Work) -> bool:
-    if a.in_order or b.in_order:
+    if a.in_order or b.in_order or a.copies != b.copies:
         return False
     if a.reduces != b.reduces or len(a.rows) != len(b.rows):
         return False
@@ -242,23 +263,29 @@ def _join(works: list[Work], shape: Work, write: Write) -> None:
         if _alike(w, shape):
             works[at] = replace(w, writes=(*w.writes, write))
             return
-    taken = any(w.name == shape.name for w in works)
-    name = f"{shape.name}_{len(works)}" if taken else shape.name
+    name = _fresh(shape.name, [w.name for w in works])
     works.append(replace(shape, name=name, writes=(write,)))
 
 
-def _host(works: list[Work], number: int, check: ir.Check, ranges: Ranges, limits: Limits) -> None:
+def _host(
+    works: list[Work],
+    copies: tuple[ir.Which, ...],
+    check: ir.Check,
+    ranges: Ranges,
+    limits: Limits,
+) -> None:
     """A check runs where its value is computed anyway; else in a work of its own."""
     axes = frame(check.axis)
     for at, w in enumerate(works):
-        if w.in_order:
+        if w.in_order or w.copies != copies:
             continue
         whole = (*w.rows, *([w.lanes] if w.lanes is not None else []))
         if len(whole) == len(axes) and all(map(same_lanes, whole, axes)):
-            works[at] = replace(w, checks=(*w.checks, (number, check)))
+            works[at] = replace(w, checks=(*w.checks, (check.number, check)))
             return
     shape = _shaped(axes, (check.bad,), ranges, limits)
-    works.append(replace(shape, name=f"check_{shape.name}", checks=((number, check),)))
+    name = _fresh(f"check_{shape.name}", [w.name for w in works])
+    works.append(replace(shape, name=name, checks=((check.number, check),), copies=copies))
 
 
 def _updated(plan: ir.Plan) -> list[ir.Axis]:
@@ -279,7 +306,7 @@ def _in_order(plan: ir.Plan, every: list[Write], root: ir.Axis) -> Work:
 def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
     if not w.rows and w.lanes is None:
         return w
-    room = target.processors * limits.waves
+    room = max(target.processors * limits.waves // prod(c.count for c in w.copies), 1)
     if not w.rows:
         assert w.lanes is not None
         bound = ranges.bound(w.lanes)
@@ -322,18 +349,30 @@ def _scans_lanes(w: Work) -> bool:
 
 
 def _tails(plan: ir.Plan, target: Target) -> list[Tail]:
-    groups: dict[ir.Axis | None, list[ir.Output]] = {}
+    groups: dict[tuple[ir.Axis | None, bool, tuple[ir.Which, ...]], list[ir.Output]] = {}
     for o in plan.outputs:
         if isinstance(o.tail, ir.Fill):
-            groups.setdefault(o.axis, []).append(o)
+            which = of_output(o) | {n for n, _ in o.copies if isinstance(n, ir.Which)}
+            groups.setdefault((o.axis, o.put is not None, _shared(plan, which)), []).append(o)
     tails: list[Tail] = []
-    for axis, outputs in groups.items():
-        name = f"{axis.name if axis is not None else 'batch'}_tail"
+    for (axis, whole, copies), outputs in groups.items():
+        word = "cells" if whole else "tail"
+        name = f"{axis.name if axis is not None else 'batch'}_{word}"
+        name = _fresh(name, [t.name for t in tails])
         room = plan.size(axis.name) if axis is not None else 1
         tile = min(power(room), 1024)
-        programs = max(1, min(-(-room // tile), target.processors // 4))
-        tails.append(Tail(name, axis, tuple(outputs), tile, programs))
+        most = target.processors if whole else target.processors // 4
+        programs = max(1, min(-(-room // tile), most))
+        tails.append(Tail(name, axis, tuple(outputs), tile, programs, whole, copies))
     return tails
+
+
+def _fresh(wish: str, taken: list[str]) -> str:
+    name, count = wish, 1
+    while name in taken:
+        count += 1
+        name = f"{wish}_{count}"
+    return name
 
 
 def _reason(w: Work, ranges: Ranges) -> str:

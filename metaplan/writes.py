@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 
 from metaplan import ir
-from metaplan.interp import buffer_shape
+from metaplan.copies import first_cell
+from metaplan.interp import copy_shape
 from metaplan.ir import Op
 from metaplan.passes.place import index
 from metaplan.passes.rewrite import Rewriter
@@ -38,11 +40,8 @@ class Write:
 
 
 def cells(plan: ir.Plan, o: ir.Output) -> int:
-    """How many elements the buffer of ``o`` has."""
-    total = 1
-    for n in buffer_shape(plan, o):
-        total *= n
-    return total
+    """How many elements one copy of ``o`` has."""
+    return prod(copy_shape(plan, o))
 
 
 def writes(plan: ir.Plan) -> list[Write]:
@@ -51,7 +50,7 @@ def writes(plan: ir.Plan) -> list[Write]:
     out: list[Write] = []
     for o in plan.outputs:
         if o.put is not None:
-            where, position = o.where, _scattered(o, o.put)
+            where, position = o.where, _in_copy(plan, o, _scattered(o, o.put))
             out += [
                 Write(o.name, o.put.axis, c, where, position, combine=o.put.combine)
                 for c in o.columns
@@ -66,7 +65,7 @@ def writes(plan: ir.Plan) -> list[Write]:
                 room = ir.Const(cells(plan, o) - o.fences, loc=place)
                 inside = ir.Bin(Op.LT, position, room, loc=place)
                 where = inside if where is None else ir.Bin(Op.AND, where, inside, loc=place)
-            out.append(Write(o.name, axis, value, where, position))
+            out.append(Write(o.name, axis, value, where, _in_copy(plan, o, position)))
     tidy = Rewriter(Simplify(ranges).rule).expr
     out = [
         replace(w, position=_optional(tidy, w.position), where=_optional(tidy, w.where))
@@ -81,6 +80,16 @@ def writes(plan: ir.Plan) -> list[Write]:
 
 def _optional(rule: Callable[[ir.Expr], ir.Expr], e: ir.Expr | None) -> ir.Expr | None:
     return None if e is None else rule(e)
+
+
+def _in_copy(plan: ir.Plan, o: ir.Output, position: ir.Expr) -> ir.Expr:
+    """The cell ``position`` of the copy that ``o`` fills."""
+    first = first_cell(o, cells(plan, o))
+    if first is None:
+        return position
+    if ir.dtype_of(position) is ir.DType.I64:
+        first = ir.Cast(first, ir.DType.I64, loc=first.loc)
+    return ir.Bin(Op.ADD, position, first, loc=o.loc.unnamed())
 
 
 def _scattered(o: ir.Output, put: ir.Put) -> ir.Expr:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from metaplan import ir, text
+from metaplan.copies import counts
 from metaplan.interp import buffer_shape
 from metaplan.lower import partials, tails, work
 from metaplan.lower.emit import stride_name
@@ -96,15 +97,19 @@ def params(schedule: Schedule, regions: tuple[Region, ...], promises: int) -> tu
         every.append(Param(f"{p.name}_ptr", Role.WORKSPACE, p.name, dtype, note))
     flags = f"int32[{promises}]: broken promises, counted"
     every.append(Param("flags_ptr", Role.FLAGS, "flags", "int32", flags))
-    return tuple(p for p in every if p.name in used)
+    # the copies of an output share its buffer
+    named = {p.name: p for p in reversed(every) if p.name in used}
+    return tuple(reversed(named.values()))
 
 
 def _shape(o: ir.Output) -> str:
+    dims = [str(count) for count in counts(o)]
     if o.axis is None:
-        return "[1]"
-    dims = [o.axis.name + (" + 1" if o.fences else "")]
-    if isinstance(o.axis, ir.Dense) and o.axis.parent is not None:
-        dims = [o.axis.parent.name, str(o.axis.width)]
+        return f"[{', '.join([*dims, '1'])}]"
+    if isinstance(o.axis, ir.Dense) and o.axis.parent is not None and not o.fences:
+        dims += [o.axis.parent.name, str(o.axis.width)]
+    else:
+        dims.append(o.axis.name + (" + 1" if o.fences else ""))
     if len(o.columns) > 1:
         dims.append(str(len(o.columns)))
     return f"[{', '.join(dims)}]"

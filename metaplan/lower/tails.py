@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from metaplan import ir
+from metaplan.copies import first_cell
+from metaplan.lower import copies
 from metaplan.lower.emit import Shared
 from metaplan.lower.names import names as named
 from metaplan.lower.partials import by_scan
@@ -17,7 +19,7 @@ def region(schedule: Schedule, tail: Tail, kernel: str) -> tuple[Region, tuple[s
     """The region that fills the tails of one axis's outputs."""
     plan = schedule.plan
     shared = Shared(plan, Ranges(), named(plan), schedule.scan_tile, by_scan(schedule))
-    prelude: list[Stmt] = []
+    prelude: list[Stmt] = copies.chosen(shared, tail.copies, tail.programs)
     tile = Summing(shared, prelude)
     fills = [o.tail for o in tail.outputs if isinstance(o.tail, ir.Fill)]
     roots = [e for f in fills for e in (f.value, f.until) if e is not None]
@@ -38,9 +40,12 @@ def region(schedule: Schedule, tail: Tail, kernel: str) -> tuple[Region, tuple[s
         loop: list[Stmt] = [Let("cell", f"first + tl.arange(0, {tail.tile})")]
         for o in outputs:
             assert isinstance(o.tail, ir.Fill)
-            pointer = f"{shared.use(f'{o.name}_ptr')} + cell"
+            own = first_cell(o, cells(plan, o))
+            place = "cell" if own is None else f"{tile.at(own, 6)} + cell"
+            pointer = f"{shared.use(f'{o.name}_ptr')} + {place}"
             loop.append(Store(pointer, tile.plain(o.tail.value), f"cell < {stop}"))
-        first = f"{start} + program * {tail.tile}"
+        ahead = f"program * {tail.tile}"
+        first = ahead if tail.whole else f"{start} + {ahead}"
         step = str(tail.programs * tail.tile)
         body.append(Loop("first", first, stop, step, tuple(loop)))
     names = ", ".join(o.name for o in tail.outputs)
@@ -48,7 +53,7 @@ def region(schedule: Schedule, tail: Tail, kernel: str) -> tuple[Region, tuple[s
     made = Region(
         f"{kernel}_{tail.name}", title, tuple(shared.params), tail.programs, (*prelude, *body)
     )
-    return made, tuple(shared.helpers)
+    return copies.times(made, tail.copies), tuple(shared.helpers)
 
 
 def _ranges(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from metaplan import ir
 from metaplan.ir import Op
+from metaplan.lower import copies
 from metaplan.lower.emit import Level, Shared, joined
 from metaplan.lower.names import names
 from metaplan.lower.partials import by_scan
@@ -22,11 +23,11 @@ def region(schedule: Schedule, work: Work, kernel: str) -> tuple[Region, tuple[s
     shared = Shared(
         schedule.plan, Ranges(), names(schedule.plan), schedule.scan_tile, by_scan(schedule)
     )
-    body = _Body(shared, work).lines()
+    body = [*copies.chosen(shared, work.copies, work.programs), *_Body(shared, work).lines()]
     title = _title(work)
     name = f"{kernel}_{work.name}"
     made = Region(name, title, tuple(shared.params), work.programs, tuple(body))
-    return made, tuple(shared.helpers)
+    return copies.times(made, work.copies), tuple(shared.helpers)
 
 
 def _title(work: Work) -> str:

@@ -20,7 +20,7 @@ LAYERS = (
     ("passes",),
     ("lang",),
     ("target", "program"),
-    ("sums", "writes", "schedule"),
+    ("sums", "writes", "schedule", "unrolling"),
     ("lower", "codegen", "explain"),
     ("compiler", "export"),
     ("cache", "debugging"),
