@@ -92,7 +92,7 @@ def bisect(run: Evaluator, e: ir.Bisect, at: Points) -> Array:
     while (lo < hi).any():
         middle = (lo + hi) // 2
         run.bound = {**kept, e.trial: middle}
-        holds = run.eval(e.cond, at) & (lo < hi)
+        holds = run.eval(e.cond, at, lo < hi) & (lo < hi)
         lo, hi = np.where(holds | (lo >= hi), lo, middle + 1), np.where(holds, middle, hi)
     run.bound = kept
     return lo

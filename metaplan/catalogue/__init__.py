@@ -94,6 +94,13 @@ from metaplan.catalogue.looking import (
     trial_unused,
     unknown_carry,
 )
+from metaplan.catalogue.orders import (
+    argsort_wide,
+    carry_elsewhere,
+    row_too_long,
+    trial_elsewhere,
+    trial_unproved,
+)
 from metaplan.catalogue.outputs import (
     bad_tail,
     fence_tail,
@@ -111,6 +118,7 @@ from metaplan.catalogue.outputs import (
     until_dtype,
     written_twice,
 )
+from metaplan.catalogue.scattering import combined_and_read, put_is_whole
 from metaplan.catalogue.values import (
     axis_as_value,
     constant_too_large,
@@ -137,6 +145,7 @@ from metaplan.catalogue.values import (
 
 __all__ = [
     "across_to",
+    "argsort_wide",
     "audit_without_gpu",
     "axis_as_value",
     "bad_annotation",
@@ -151,8 +160,10 @@ __all__ = [
     "bad_size",
     "bad_tail",
     "called_in_capture",
+    "carry_elsewhere",
     "choice_outside",
     "collides",
+    "combined_and_read",
     "constant_too_large",
     "copies_collide",
     "different_branches",
@@ -207,12 +218,14 @@ __all__ = [
     "part_indptr",
     "part_sorted",
     "put_index",
+    "put_is_whole",
     "range_too_wide",
     "rebound_after_emit",
     "released",
     "repeated",
     "reserved_name",
     "row_above_capacity",
+    "row_too_long",
     "rows_too_far",
     "scalar_indexed",
     "shift_out_of_range",
@@ -225,6 +238,8 @@ __all__ = [
     "too_far_ahead",
     "too_many_points",
     "trial_below",
+    "trial_elsewhere",
+    "trial_unproved",
     "trial_unused",
     "truth_of_value",
     "unbounded_row",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+from collections.abc import Iterable, Iterator
 from typing import TypeGuard
 
 from metaplan import catalogue, ir
@@ -65,6 +66,29 @@ def integers(what: str, given: object, loc: Loc) -> Value:
     if made.dtype is DType.BOOL:
         raise catalogue.wrong_kind(what, made.dtype.value, loc)
     return made
+
+
+def counted(what: str, given: object, loc: Loc) -> Value:
+    """``given`` as a number of 32 or 64 bits, which sums, orders and searches are made of."""
+    made = Value(lift(given))
+    if made.dtype not in (DType.I32, DType.I64):
+        raise catalogue.wrong_kind(what, made.dtype.value, loc)
+    return made
+
+
+def looking(e: ir.Expr, bound: Iterable[ir.Expr]) -> Iterator[ir.Expr]:
+    """What inside ``e`` looks at other points for a value that is made of ``bound``."""
+    inside = frozenset(bound)
+    for x in ir.walk(e):
+        match x:
+            case ir.Scan(of) | ir.Reduce(_, of) | ir.RowScan(of) | ir.Sort(of) | ir.At(of):
+                asked = (of,)
+            case ir.Fold():
+                asked = ir.children(x)
+            case _:
+                continue
+        if not inside.isdisjoint(ir.walk(*asked)):
+            yield x
 
 
 def reaches(holder: ir.Axis | None, expr: ir.Expr, loc: Loc) -> None:

@@ -62,12 +62,12 @@ def fold(over: Axis, step: Callable[[Moment], Mapping[str, Integer]], **carries:
     inits: list[ir.Expr] = []
     held: list[ir.Carry] = []
     for at, (name, given) in enumerate(carries.items()):
-        start = lift(given.init)
+        start = demands.counted("mp.carry", given.init, loc).expr
         if not one_branch(above, ir.axis_of(start)) or ir.deeper(above, ir.axis_of(start)) != above:
             raise catalogue.value_not_on(name_of(above), name_of(ir.axis_of(start)), loc)
         inits.append(ir.Expect(start, given.lo, given.hi, loc=loc))
-        held.append(ir.Carry(number, at, given.lo, given.hi, ir.dtype_of(start), loc=loc))
         demands.name("carry", name, loc)
+        held.append(ir.Carry(number, at, given.lo, given.hi, ir.dtype_of(start), name, loc=loc))
     new = step(Moment(**dict(zip(carries, map(Value, held), strict=True))))
     if not isinstance(new, Mapping) or set(new) != set(carries):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise catalogue.step_carries(list(carries), loc)
@@ -75,6 +75,8 @@ def fold(over: Axis, step: Callable[[Moment], Mapping[str, Integer]], **carries:
     for own, (name, given) in zip(held, carries.items(), strict=True):
         value = lift(new[name], own.dtype)
         demands.reaches(axis, value, loc)
+        for e in demands.looking(value, held):
+            raise catalogue.carry_elsewhere(name, e.loc)
         if ir.dtype_of(value) is not own.dtype:
             raise catalogue.mixed_dtypes(own.dtype.value, ir.dtype_of(value).value, loc)
         steps.append(ir.Expect(value, given.lo, given.hi, loc=loc))

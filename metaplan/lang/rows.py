@@ -15,7 +15,7 @@ def sort(x: Integer, over: Axis, *, descending: bool = False) -> Value:
     """``x`` along each row of ``over`` in the order of its numbers: at place j the j-th of them."""
     loc = Loc.here()
     along = demands.axis("sort", over, loc)
-    value = demands.integers("mp.sort", x, loc)
+    value = demands.counted("mp.sort", x, loc)
     demands.reaches(along, value.expr, loc)
     if isinstance(along, ir.Part):
         raise catalogue.part_sorted(along.name, loc)
@@ -24,6 +24,8 @@ def sort(x: Integer, over: Axis, *, descending: bool = False) -> Value:
 
 def argsort(x: Integer, over: Axis, *, descending: bool = False) -> Value:
     """int32: which place of the row the j-th number of ``x`` comes from; equal numbers keep their order."""
+    if ir.dtype_of(lift(x)) is DType.I64:
+        raise catalogue.argsort_wide(Loc.here())
     place = over.offset
     if descending:
         place = 0x7FFFFFFF - place

@@ -79,7 +79,9 @@ def bisect(lo: Integer, hi: Integer, holds: Callable[[Value], Value]) -> Value:
     number. Where ``lo`` and ``hi`` are values of the batch it may reduce over axes.
     """
     loc = Loc.here()
-    low = lift(lo, hi.dtype if isinstance(hi, Value) else None)
+    low = demands.counted(
+        "mp.bisect", Value(lift(lo, hi.dtype if isinstance(hi, Value) else None)), loc
+    ).expr
     high = lift(hi, ir.dtype_of(low))
     if ir.dtype_of(low) is not ir.dtype_of(high):
         raise catalogue.mixed_dtypes(ir.dtype_of(low).value, ir.dtype_of(high).value, loc)
@@ -87,4 +89,11 @@ def bisect(lo: Integer, hi: Integer, holds: Callable[[Value], Value]) -> Value:
     cond = demands.condition(holds(Value(trial)), loc)
     if trial not in set(ir.walk(cond)):
         raise catalogue.trial_unused(loc)
-    return Value(ir.Bisect(low, high, cond, trial, loc=loc))
+    made = ir.Bisect(low, high, cond, trial, loc=loc)
+    for e in demands.looking(cond, [trial]):
+        lives = ir.axis_of(made)
+        if not isinstance(e, ir.Reduce):
+            raise catalogue.trial_elsewhere(e.loc)
+        if lives is not None:
+            raise catalogue.trial_below(lives.name, e.loc)
+    return Value(made)

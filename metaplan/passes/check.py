@@ -7,10 +7,13 @@ from dataclasses import replace
 from metaplan import catalogue, ir
 from metaplan.ir import DType, Op
 from metaplan.linear import Linear, facts
+from metaplan.passes.carried import seen, tried
 from metaplan.passes.rewrite import Rewriter
 from metaplan.ranges import Facts, Ranges
 
 _I32 = DType.I32
+SORTED = 1024
+"""Points of the longest row that is sorted: it lies in one tile."""
 
 
 def check(plan: ir.Plan) -> ir.Plan:
@@ -89,6 +92,11 @@ class _Proof:
                 span = self.ranges.of(of)
                 if not span.inside(0, len(values) - 1):
                     raise catalogue.choice_outside(str(span), len(values), e.loc)
+            case ir.Sort(_, over):
+                if self.ranges.bound(over) > SORTED:
+                    raise catalogue.row_too_long(over.name, self.ranges.bound(over), SORTED, e.loc)
+            case ir.Fold():
+                self._close(e)
             # a promise that is kept by now: nothing is left to compute
             case ir.Distinct(of):
                 return of
@@ -112,7 +120,17 @@ class _Proof:
         if not span.inside(dtype.lo, dtype.hi):
             raise catalogue.may_overflow(dtype.value, span.lo, span.hi, e.loc)
 
+    def _close(self, fold: ir.Fold) -> None:
+        """What can fail in a step is counted at the points of its axis, by what is carried to them."""
+        own = set(fold.carries)
+        for key, check in list(self.checks.items()):
+            if not own.isdisjoint(ir.walk(check.bad)):
+                del self.checks[key]
+                self._count(fold.axis, seen(fold, check.bad), check.message, check.loc)
+
     def _count(self, axis: ir.Axis | None, bad: ir.Expr, message: str, loc: ir.Loc) -> None:
+        if tried(bad):
+            raise catalogue.trial_unproved(loc)
         self.checks.setdefault((axis, bad), ir.Check(axis, bad, message, loc=loc))
 
     def _expect(self, e: ir.Expect, of: ir.Expr, lo: int, hi: int) -> ir.Expr | None:

@@ -74,6 +74,9 @@ class _Lazy(Rewriter):
             # computed for all points of an axis, whoever asks
             case ir.RowScan() | ir.Across() | ir.Sort() | ir.Fold() | ir.Bisect() | ir.Which():
                 return self.expr(e)
+            # what is tried is the same number on either side
+            case ir.Trial():
+                return self.expr(e)
             case ir.At(of, _, index):
                 return replace(e, of=self.expr(of), index=self.under(index, cond))
             case ir.Where(choice, then, other):

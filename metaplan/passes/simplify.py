@@ -7,9 +7,11 @@ import numpy as np
 from metaplan import ir
 from metaplan.interp import apply
 from metaplan.ir import Const, DType, Op
+from metaplan.passes.carried import unfolded
 from metaplan.passes.lazy import conjuncts
 from metaplan.passes.rewrite import Rewriter
 from metaplan.ranges import Ranges
+from metaplan.sums import collapsed
 
 
 def simplify(plan: ir.Plan) -> ir.Plan:
@@ -43,6 +45,8 @@ class Simplify:
             # choose(i, v) => v[i]
             case ir.Choice(Const(value), values, dtype) if 0 <= value < len(values):
                 return Const(values[value], dtype, loc=e.loc)
+            case ir.RowScan() | ir.Sort() | ir.Fold():
+                return self._along(e)
             # cast of the dtype it has => x
             case ir.Cast(of, dtype) if ir.dtype_of(of) is dtype:
                 return of
@@ -62,6 +66,27 @@ class Simplify:
             # as many points as are live
             case ir.Reduce(ir.Monoid.SUM, Const(1, DType.I32), over, None):
                 return ir.Size(over, loc=e.loc)
+            case _:
+                return None
+
+    def _along(self, e: ir.RowScan | ir.Sort | ir.Fold) -> ir.Expr | None:
+        match e:
+            # a sum, an order, a fold of at most one point
+            case ir.RowScan(of, over) if collapsed(over):
+                return Const(0, ir.dtype_of(of), loc=e.loc)
+            case ir.Sort(of, over) if collapsed(over):
+                return of
+            case ir.Fold(axis) if collapsed(axis):
+                return unfolded(e)
+            # sum of the same x so far => x * offset
+            case ir.RowScan(of, over) if ir.axis_of(of) != over:
+                place: ir.Expr = ir.Offset(over, loc=e.loc)
+                if ir.dtype_of(of) is DType.I64:
+                    place = ir.Cast(place, DType.I64, loc=e.loc)
+                return ir.Bin(Op.MUL, of, place, loc=e.loc)
+            # sort of the same x => x
+            case ir.Sort(of, over) if ir.axis_of(of) != over:
+                return of
             case _:
                 return None
 
