@@ -12,6 +12,7 @@ from metaplan.lang.dtypes import boolean, i32, i64, u8, u16
 from metaplan.lang.folds import carry, fold
 from metaplan.lang.plan import Plan, plan
 from metaplan.lang.rows import argsort, bits, choose, pack, partition, sort, wrapped
+from metaplan.lang.scattering import put
 from metaplan.lang.sweeps import at, bisect, given, histogram, locate, rank
 from metaplan.lang.values import Value
 from metaplan.lang.words import (
@@ -33,7 +34,6 @@ from metaplan.lang.words import (
     min,
     minimum,
     on,
-    put,
     sum,
     tail,
     update,

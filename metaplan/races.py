@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from metaplan import ir
-from metaplan.ir import DType, Op
+from metaplan.ir import DType
 from metaplan.linear import Linear, facts, linear
 from metaplan.ranges import Facts, Ranges
 from metaplan.sums import collapsed

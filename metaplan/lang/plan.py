@@ -14,11 +14,11 @@ from metaplan.errors import Loc
 from metaplan.lang import demands, places
 from metaplan.lang.arrays import Array, array
 from metaplan.lang.axes import Axis, Indptr
+from metaplan.lang.combining import alone, read_alone
 from metaplan.lang.dtypes import Typed
 from metaplan.lang.tracing import CURRENT, Trace
 from metaplan.lang.values import Value, described, lift, name_of, one_branch
 from metaplan.lang.words import Change, Out, Outputs
-from metaplan.races import distinct
 
 if TYPE_CHECKING:
     from metaplan.runtime.step import Step
@@ -137,6 +137,7 @@ def _plan(function: Callable[..., Any], trace: Trace, returned: Any) -> ir.Plan:
         loc=places.declaration(function),
     )
     _own(plan)
+    read_alone(plan)
     _copied(plan)
     return plan
 
@@ -194,7 +195,7 @@ def _update(name: str, change: Change) -> ir.Update:
             raise catalogue.different_branches(name_of(axis), name_of(ir.axis_of(e)), change.loc)
         axis = ir.deeper(axis, ir.axis_of(e))
     target = change.target.input
-    _alone(target.name, change.index, axis, change.where, change.combine, change.loc)
+    alone(target.name, change.index, axis, change.where, change.combine, change.loc)
     return ir.Update(
         name,
         target,
@@ -205,19 +206,6 @@ def _update(name: str, change: Change) -> ir.Update:
         change.combine,
         loc=change.loc,
     )
-
-
-def _alone(
-    target: str,
-    index: tuple[ir.Expr, ...],
-    axis: ir.Axis | None,
-    where: ir.Expr | None,
-    how: ir.Combine,
-    loc: Loc,
-) -> None:
-    """Raises where two points may write one element and nothing says what becomes of it."""
-    if how is ir.Combine.ONLY and not distinct(index, axis, where):
-        raise catalogue.collides(target, name_of(axis), loc)
 
 
 def _output(name: str, value: Value | Out, at: Loc) -> ir.Output:
@@ -235,7 +223,7 @@ def _output(name: str, value: Value | Out, at: Loc) -> ir.Output:
     parts = tuple((part.ir, v.expr) for part, v in o.parts)
     where = o.where.expr if o.where is not None else None
     if o.put is not None:
-        _alone(name, o.put.index, o.put.axis, where, o.put.combine, loc)
+        alone(name, o.put.index, o.put.axis, where, o.put.combine, loc)
     elif where is not None:
         for holder, _ in parts or ((axis, None),):
             demands.reaches(holder, where, loc)

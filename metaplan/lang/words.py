@@ -12,6 +12,7 @@ from metaplan.ir import Combine, DType, Monoid, Op
 from metaplan.lang import demands
 from metaplan.lang.arrays import Array
 from metaplan.lang.axes import Axis, Indptr, Pieces, Ragged
+from metaplan.lang.combining import combination
 from metaplan.lang.values import (
     Integer,
     Value,
@@ -206,6 +207,8 @@ def tail(x: Value | Out, fill: Integer | Last | Anything, *, until: Integer | No
     tail the cells beyond the live points keep what was there.
     """
     o, loc = _out("mp.tail", x), Loc.here()
+    if o.put is not None:
+        raise catalogue.put_is_whole("mp.tail", loc)
     if until is not None:
         bound = lift(until)
         if ir.dtype_of(bound) is not DType.I32:
@@ -252,7 +255,10 @@ def join(row: Axis, /, **parts: Integer) -> Out:
 
 def keep(x: Value | Out, *, where: Value) -> Out:
     """``x`` stored only where ``where`` holds; the other cells keep what was there."""
-    return replace(_out("mp.keep", x), where=Value(demands.condition(where, Loc.here())))
+    o, loc = _out("mp.keep", x), Loc.here()
+    if o.put is not None:
+        raise catalogue.put_is_whole("mp.keep", loc)
+    return replace(o, where=Value(demands.condition(where, loc)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,54 +298,3 @@ def update(
     guard = demands.condition(where, loc) if where is not None else None
     how = combination(combine, place.source.dtype, loc)
     return Change(Array(place.source), place.index, new, guard, loc, how)
-
-
-def combination(word: str, dtype: DType, loc: Loc) -> Combine:
-    """What ``combine=`` says."""
-    words = [c.value for c in Combine]
-    if word not in words:
-        raise catalogue.bad_combine(described(word), words, loc)
-    how = Combine(word)
-    numbers = (DType.I32, DType.I64)
-    if how not in (Combine.ONLY, Combine.DISTINCT, Combine.LAST) and dtype not in numbers:
-        raise catalogue.wrong_kind(f"combine={word}", dtype.value, loc)
-    return how
-
-
-def put(
-    into: Axis,
-    index: Integer | tuple[Integer, Integer],
-    value: Integer,
-    *,
-    where: Value | None = None,
-    combine: str = "only",
-    init: Integer | None = None,
-) -> Out:
-    """``value`` scattered into a buffer with the shape of ``into``, at every point where ``where`` holds.
-
-    ``index`` is a point of ``into``, or (row, place) where it is dense under a parent. ``init`` is what all cells hold before;
-    without it, a cell that no point names keeps what was there. ``combine`` is that of ``mp.update``.
-    """
-    loc = Loc.here()
-    shape = demands.axis("put", into, loc)
-    if isinstance(shape, ir.Part):
-        raise catalogue.part_sorted(shape.name, loc)
-    rows = isinstance(shape, ir.Dense) and shape.parent is not None
-    given = index if isinstance(index, tuple) else (index,)
-    if len(given) != 1 + rows:
-        raise catalogue.put_index(shape.name, 1 + rows, len(given), loc)
-    made = Value(lift(value))
-    places = tuple(demands.integers("mp.put", i, loc).expr for i in given)
-    guard = Value(demands.condition(where, loc)) if where is not None else None
-    source: ir.Axis | None = None
-    for e in (*places, made.expr, *([guard.expr] if guard is not None else [])):
-        if not one_branch(source, ir.axis_of(e)):
-            raise catalogue.different_branches(name_of(source), name_of(ir.axis_of(e)), loc)
-        source = ir.deeper(source, ir.axis_of(e))
-    how = combination(combine, made.dtype, loc)
-    fill = None if init is None else Value(lift(init, made.dtype))
-    if fill is not None and fill.dtype is not made.dtype:
-        raise catalogue.tail_dtype(made.dtype.value, fill.dtype.value, loc)
-    return Out(
-        (made,), into, fill=fill, where=guard, put=ir.Put(source, places, how, loc=loc), loc=loc
-    )
