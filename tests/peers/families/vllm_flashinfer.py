@@ -39,7 +39,7 @@ def bench(requests: int, query: int) -> tuple[Setup, Batch]:
     return setup, Batch(dict(seq_lens=seq_lens, block_table=pages), {"req": requests})
 
 
-class _Buffer:
+class Buffer:
     """The engine's pair of a host array and its copy on the device."""
 
     def __init__(self, cells: int, device: str) -> None:
@@ -53,8 +53,8 @@ class _Buffer:
 
 def theirs(batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], device: str) -> Theirs:
     builder: Any = SimpleNamespace(
-        paged_kv_indptr=_Buffer(batch.live["req"] + 1, device),
-        paged_kv_last_page_len=_Buffer(batch.live["req"], device),
+        paged_kv_indptr=Buffer(batch.live["req"] + 1, device),
+        paged_kv_last_page_len=Buffer(batch.live["req"], device),
         paged_kv_indices=before["paged_kv_indices"].clone(),
     )
     method = vllm().module(BUILDER).FlashInferMetadataBuilder._compute_flashinfer_kv_metadata
