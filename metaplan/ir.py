@@ -84,6 +84,7 @@ from metaplan.terms import chain as chain
 from metaplan.terms import children as children
 from metaplan.terms import deeper as deeper
 from metaplan.terms import dtype_of as dtype_of
+from metaplan.terms import near as near
 from metaplan.terms import parent as parent
 from metaplan.terms import rebuild as rebuild
 from metaplan.terms import walk as walk

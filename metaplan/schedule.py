@@ -41,6 +41,8 @@ class Limits:
     """rows of at most so many points are flattened into one vector with their neighbours"""
     vector: int = 128
     """points of such a vector"""
+    askers: int = 16
+    """points that ask another axis side by side: each is a row of a sweep"""
     wide_rows: int = 16
     """most rows that a program takes beside lanes"""
     spread: int = 2
@@ -85,7 +87,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The cells beyond the live points of ``axis``, for every output that fills them."""
+    """The cells beyond the live points of ``axis``, for every output that fills them.
+
+    ``whole``: all cells, for outputs that a later launch scatters values into.
+    """
 
     name: str
     axis: ir.Axis | None
@@ -237,7 +242,8 @@ def _shaped(
     inner = [e for e in ir.walk(*roots) if isinstance(e, ir.Reduce) and e.to is not None]
     if any(frame(e.to) == axes for e in inner):
         return Work(f"{last.name}_sums", axes, None, (), (), reduces=True)
-    if len(axes) > 1 and ranges.bound(last) <= limits.short:
+    short = ranges.bound(last) <= limits.short
+    if len(axes) > 1 and (short or _asks(roots, axes)):
         return Work(last.name, axes, None, (), ())
     return Work(last.name, axes[:-1], last, (), ())
 
@@ -310,11 +316,14 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
     if not w.rows:
         assert w.lanes is not None
         bound = ranges.bound(w.lanes)
-        tile = min(power(bound), limits.vector)
+        asks = _asks((e for write in w.writes for e in write.roots()), (w.lanes,))
+        tile = min(power(bound), limits.askers if asks else limits.vector)
         return replace(w, tile=tile, programs=-(-bound // tile))
     points = _points(w, ranges)
     if w.lanes is None and not w.in_order:
-        rows = min(32 if w.reduces else limits.vector, power(points))
+        asks = _asks((e for write in w.writes for e in write.roots()), w.rows)
+        most = limits.askers if asks else 32 if w.reduces else limits.vector
+        rows = min(most, power(points))
         return replace(w, rows_per_program=rows, programs=min(-(-points // rows), room))
     if w.in_order:
         below = [frame(x.axis)[-1] for x in w.writes if len(frame(x.axis)) > len(w.rows)]

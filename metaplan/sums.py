@@ -37,7 +37,7 @@ def normal(e: ir.Scan) -> ir.Scan:
 def sums(roots: Iterable[ir.Expr]) -> list[ir.Scan]:
     """The running sums inside ``roots``, and the totals of the batch as the sums that they end."""
     found: dict[ir.Scan, None] = {}
-    for e in ir.walk(*roots):
+    for e in ir.near(*roots):
         match e:
             case ir.Scan():
                 found.setdefault(normal(e))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TypeAlias
 
@@ -273,6 +273,7 @@ class Carry(Node):
     lo: int
     hi: int
     dtype: DType = DType.I32
+    name: str = field(default="carry", compare=False)
 
 
 class When(Enum):

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from metaplan import ir
 from metaplan.ir import DType, Op
+from metaplan.lower import tables
 from metaplan.lower.names import Names
 from metaplan.program import Let, Stmt
 from metaplan.ranges import Ranges
@@ -23,8 +24,8 @@ TRITON = {d: "tl.int1" if d is DType.BOOL else f"tl.{d.value}" for d in DType}
 
 @dataclass(slots=True)
 class Level:
-    """Points of one axis: the text of the offset, which points are live (those above included), and
-    where lines go.
+    """Points of one axis: the text of the offset, which points are live (those above included), where
+    lines go, and how many of them stand beside each other.
     """
 
     axis: ir.Axis
@@ -32,6 +33,7 @@ class Level:
     live: str
     block: list[Stmt]
     shape: str = "vector"
+    count: int = 1
 
 
 @dataclass(slots=True)
@@ -223,13 +225,14 @@ class Tile:
             live = f"tl.load({self.shared.use(f'{axis.name}_size_ptr')})"
             return f"tl.minimum({live}, {axis.capacity})"
         if isinstance(axis, ir.Dense):
-            above = "1" if axis.parent is None else self.plain(ir.Size(axis.parent))
-            return f"{above} * {axis.width}"
+            if axis.parent is None:
+                return str(axis.width)
+            return f"{self.plain(ir.Size(axis.parent))} * {axis.width}"
         return self.plain(total_of(axis))
 
     def load(self, e: ir.Load) -> str:
         source = e.source
-        pointer = self.shared.use(f"{source.name}_ptr")
+        pointer = self.pointer(source, e.index)
         if not e.index:
             return f"tl.load({pointer})"
         address = f"{pointer} + {self.address(source, e.index)}"
@@ -242,8 +245,17 @@ class Tile:
             return f"tl.load({address})"
         return f"tl.load({address}, mask={mask}, other={e.other})"
 
+    def pointer(self, source: ir.Input, index: tuple[ir.Expr, ...]) -> str:
+        """Where ``source`` begins; of a list, the tensor that ``index`` chooses."""
+        if not source.each:
+            return self.shared.use(f"{source.name}_ptr")
+        found = tables.entry(self.shared.names, source, index[0], 0)
+        return f"{self.at(found, ATOM)}.to(tl.pointer_type({TRITON[source.dtype]}))"
+
     def address(self, source: ir.Input, index: tuple[ir.Expr, ...]) -> str:
         """The element ``index`` of ``source`` as an offset from its pointer."""
+        if source.each:
+            return self._address_of_each(source, index)
         elements = 1
         for extent in self.shared.plan.extents(source):
             elements *= extent
@@ -254,6 +266,13 @@ class Tile:
             if elements >= 1 << 31 and ir.dtype_of(i) is not DType.I64:
                 row = f"{self.at(i, ATOM)}.to(tl.int64)"
             terms.append(f"{row} * {stride}")
+        return " + ".join([*terms, self.at(index[-1], 6)])
+
+    def _address_of_each(self, source: ir.Input, index: tuple[ir.Expr, ...]) -> str:
+        terms: list[str] = []
+        for at, i in enumerate(index[1:-1], 1):
+            stride = tables.entry(self.shared.names, source, index[0], at)
+            terms.append(f"{self.at(i, 7)} * {self.at(stride, 8)}")
         return " + ".join([*terms, self.at(index[-1], 6)])
 
     def binary(self, op: Op, lhs: ir.Expr, rhs: ir.Expr) -> Text:

@@ -69,7 +69,7 @@ class Summing(Tile):
         """Remembers the running sums that ``roots`` need, so that one pass serves a branch."""
         scans: dict[ir.Scan, None] = {}
         totals: dict[ir.Reduce, None] = {}
-        for e in ir.walk(*roots):
+        for e in ir.near(*roots):
             match e:
                 case ir.Scan():
                     scans.setdefault(normal(e))
@@ -80,6 +80,14 @@ class Summing(Tile):
                 case _:
                     pass
         self.wanted = Wanted(list(scans), list(totals))
+
+    # ------------------------------------------------------------ sweeps
+
+    def swept(self, e: ir.Across | ir.Given) -> Text:
+        from metaplan.lower.sweeps import swept
+
+        assert isinstance(e, ir.Across)
+        return swept(self, e)
 
     # ------------------------------------------------------------- scans
 

@@ -24,11 +24,13 @@ def region(schedule: Schedule, tail: Tail, kernel: str) -> tuple[Region, tuple[s
     fills = [o.tail for o in tail.outputs if isinstance(o.tail, ir.Fill)]
     roots = [e for f in fills for e in (f.value, f.until) if e is not None]
     tile.expect(roots)
-    tile.prepare([*roots, *([ir.Size(tail.axis)] if tail.axis is not None else [])])
-    axis = tail.axis
-    live = tile.plain(ir.Size(axis, loc=axis.loc)) if axis is not None else "1"
+    axis = None if tail.whole else tail.axis
+    tile.prepare([*roots, *([ir.Size(axis)] if axis is not None else [])])
+    live = "0" if tail.whole else "1"
+    if axis is not None:
+        live = tile.plain(ir.Size(axis, loc=axis.loc))
     name = f"live_{axis.name}" if axis is not None else "live"
-    if not live.isidentifier():
+    if not live.isidentifier() and not tail.whole:
         prelude.append(Let(name, live))
         live = name
     body: list[Stmt] = []
@@ -49,7 +51,8 @@ def region(schedule: Schedule, tail: Tail, kernel: str) -> tuple[Region, tuple[s
         step = str(tail.programs * tail.tile)
         body.append(Loop("first", first, stop, step, tuple(loop)))
     names = ", ".join(o.name for o in tail.outputs)
-    title = f"the tails of {names}: {tail.tile} cells at a time."
+    what = "all cells" if tail.whole else "the tails"
+    title = f"{what} of {names}: {tail.tile} cells at a time."
     made = Region(
         f"{kernel}_{tail.name}", title, tuple(shared.params), tail.programs, (*prelude, *body)
     )
@@ -65,8 +68,6 @@ def _ranges(
         assert isinstance(o.tail, ir.Fill)
         wide = max(len(o.columns), 1)
         start = live if wide == 1 else f"{live} * {wide}"
-        if o.put is not None:
-            start = "0"
         capacity = cells(plan, o)
         stop = str(capacity)
         if o.tail.until is not None:

@@ -89,7 +89,7 @@ class _Body:
         if not only:
             self.prelude.append(Let(first, f"program * {tile_size}"))
         block.append(Let(name, span if only else f"{first} + {span}"))
-        tile = base.below(Level(axis, name, f"{name} < {live}", block))
+        tile = base.below(Level(axis, name, f"{name} < {live}", block, "vector", tile_size))
         assert isinstance(tile, Summing)
         tile.block_at = Block(first, name, tile_size, (), (), has_lanes=True)
         self._named_mask(tile, block, f"{axis.name}_live")
@@ -167,7 +167,7 @@ class _Body:
             alive = self._below(tile, axis, name) if at else f"{name} < {live}" if live else ""
             block: list[Stmt] = blocks[-1] if vector else []
             shape = "column" if work.column else "vector" if vector else "scalar"
-            level = Level(axis, name, alive if vector else "", block, shape)
+            level = Level(axis, name, alive if vector else "", block, shape, work.rows_per_program)
             tile = tile.below(level, column=work.column)
             tile.block_at = Block(first, row, work.rows_per_program, self.widths, tuple(names))
             if vector and alive:
@@ -237,7 +237,7 @@ class _Body:
         body.append(Let(name, f"{start} + {span}" if looped else span))
         exact = isinstance(axis, ir.Dense) and bound % size == 0
         alive = "" if exact else f"{name} < {length}"
-        lanes = tile.below(Level(axis, name, alive, body, "lanes"))
+        lanes = tile.below(Level(axis, name, alive, body, "lanes", size))
         assert isinstance(lanes, Summing)
         lanes.block_at = Block(
             tile.block_at.first if tile.block_at else "0",

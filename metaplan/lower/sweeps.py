@@ -1,0 +1,193 @@
+"""A sweep: the points that ask stand as rows, the points of the axis that is asked as columns, a tile at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metaplan import ir
+from metaplan.lower.emit import Level, Text, Tile, joined
+from metaplan.lower.passes_over import combined, coordinates, identity, length_of, tight, zero
+from metaplan.lower.scans import Summing
+from metaplan.passes.keeping import grid
+from metaplan.passes.place import index
+from metaplan.program import Let, Loop, Stmt
+from metaplan.schedule import power
+from metaplan.sums import frame, normal
+from metaplan.text import ATOM
+
+_WIDE = 1024  # points of one tile
+_POINTS = 16384  # of all rows of it
+
+
+def swept(tile: Summing, e: ir.Across) -> Text:
+    """The name of ``e`` on the level of the points that ask."""
+    shared, depth = tile.shared, tile.depth(e)
+    asker = tile.owner(depth)
+    assert isinstance(asker, Summing)
+    level = asker.levels[depth - 1] if depth else None
+    rows = level.count if level is not None else 1
+    axes = frame(e.over) if grid(e.over) else (e.over,)
+    bound = 1
+    for axis in axes:
+        bound *= shared.ranges.bound(axis) if grid(e.over) else shared.ranges.capacity(axis)
+    wide = min(power(bound), max(_POINTS // rows, 16), _WIDE)
+    looped = bound > wide
+    out = asker.block(depth)
+    given = {g: _named(asker, g.of) for g in ir.asked(e.of)}
+    name = shared.names.fresh(shared.names.wish(e) or f"{e.over.name}_{e.op.value}")
+    body: list[Stmt] = [] if looped else out
+    first = shared.names.fresh(f"{e.over.name}_first") if looped else ""
+    stop = _live(asker, axes, bound)
+    points = _Swept(asker, e.over, axes, body, out, first, stop, wide)
+    mixed = _Mixed(points, given, _Form.of(asker, level))
+    value = mixed.masked(e)
+    dtype, form = ir.dtype_of(e), mixed.form
+    own = f"tl.{e.op.value}({value}, {form.along})"
+    if not looped:
+        out.append(Let(name, own, shared.names.note(e)))
+        return name, ATOM
+    empty = f"tl.full({form.shape(rows)}, {identity(e.op, dtype)}, tl.{dtype.value})"
+    out.append(Let(name, empty if rows > 1 else zero(e.op, dtype), shared.names.note(e)))
+    body.append(Let(name, combined(e.op, name, own)))
+    body.extend(points.after)
+    out.append(Loop(first, "0", stop, str(wide), tuple(body)))
+    return name, ATOM
+
+
+def _named(asker: Summing, e: ir.Expr) -> tuple[str, bool]:
+    """What is asked with, as a name, and whether it differs between the points that ask."""
+    text, differs = asker.plain(e), asker.depth(e) > 0
+    if differs and not text.isidentifier():
+        text = asker.name(e, text)[0]
+    return text, differs
+
+
+def _live(asker: Summing, axes: tuple[ir.Axis, ...], bound: int) -> str:
+    """How many points the sweep takes."""
+    if len(axes) == 1 and not isinstance(axes[0], ir.Ragged):
+        live = asker.root().plain(length_of(axes[0]))
+    elif len(axes) == 1:
+        live = f"tl.minimum({asker.root().plain(ir.Size(axes[0]))}, {bound})"
+    else:
+        inner = 1
+        for axis in axes[1:]:
+            inner *= asker.shared.ranges.bound(axis)
+        live = f"{tight(asker.root().plain(length_of(axes[0])))} * {inner}"
+    return live
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How the points that ask stand: alone, as a vector, or as a column."""
+
+    kind: str
+
+    @classmethod
+    def of(cls, asker: Tile, level: Level | None) -> _Form:
+        if level is None or level.shape == "scalar":
+            return cls("scalar")
+        if level.shape == "column":
+            return cls("column")
+        assert not asker.column, "one row a program, where its lanes ask"
+        return cls("vector")
+
+    @property
+    def along(self) -> str:
+        return {"scalar": "0", "vector": "1", "column": "1, keep_dims=True"}[self.kind]
+
+    def shape(self, rows: int) -> str:
+        return f"[{rows}, 1]" if self.kind == "column" else f"[{rows}]"
+
+    def asks(self, text: str) -> str:
+        return f"{text}[:, None]" if self.kind == "vector" else text
+
+    def answers(self, text: str) -> str:
+        return text if self.kind == "scalar" else f"{text}[None, :]"
+
+
+class _Swept(Summing):
+    """The points of the axis that is asked, as one vector."""
+
+    def __init__(
+        self,
+        asker: Summing,
+        over: ir.Axis,
+        axes: tuple[ir.Axis, ...],
+        body: list[Stmt],
+        before: list[Stmt],
+        first: str,
+        stop: str,
+        wide: int,
+    ) -> None:
+        shared = asker.shared
+        self.first, self.before_loop, self.after = first, before, list[Stmt]()
+        flat = shared.names.fresh(f"{over.name}_each")
+        span = f"tl.arange(0, {wide})"
+        body.append(Let(flat, f"{first} + {span}" if first else span))
+        live = shared.names.fresh(f"{over.name}_counted")
+        body.append(Let(live, f"{flat} < {stop}"))
+        widths = [shared.ranges.bound(a) for a in axes]
+        names = coordinates(shared, body, axes, widths, flat)
+        levels = [
+            Level(axis, name, live, body, "vector", wide)
+            for axis, name in zip(axes, names, strict=True)
+        ]
+        super().__init__(shared, asker.root().prelude, levels)
+        self.above = asker.root()
+        self.wanted = asker.root().wanted
+        self.memo[index(over)] = flat, ATOM
+
+    def owner(self, depth: int) -> Tile:
+        return self if depth else super().owner(depth)
+
+    def scan(self, e: ir.Expr, of: ir.Expr, over: ir.Axis) -> Text:
+        """A running sum along the points that are swept: nothing lies before the first."""
+        assert isinstance(e, ir.Scan)
+        own = normal(e)
+        names, level = self.shared.names, self.levels[-1]
+        count = names.fresh(f"{over.name}_count")
+        level.block.append(Let(count, f"tl.where({level.live}, {self.plain(own.of)}, 0)"))
+        inside = f"tl.cumsum({count}, 0) - {count}"
+        if self.first:
+            carry = names.fresh(f"{over.name}_carry")
+            dtype = ir.dtype_of(e)
+            self.before_loop.append(Let(carry, zero(ir.Monoid.SUM, dtype)))
+            self.after.append(Let(carry, f"{carry} + tl.sum({count}, 0)"))
+            inside = f"{carry} + {inside}"
+        name = names.fresh(names.wish(e) or f"{over.name}_before")
+        level.block.append(Let(name, inside, names.note(e)))
+        return name, ATOM
+
+
+class _Mixed(Tile):
+    """Values that depend on both: on the point that asks and on the point that is asked."""
+
+    def __init__(
+        self, points: _Swept, given: dict[ir.Given, tuple[str, bool]], form: _Form
+    ) -> None:
+        super().__init__(points.shared, points.prelude, points.levels)
+        self.points, self.given, self.form = points, given, form
+
+    def masked(self, e: ir.Across) -> str:
+        live = self.form.answers(self.points.levels[-1].live)
+        return f"tl.where({live}, {self.plain(e.of)}, {identity(e.op, ir.dtype_of(e))})"
+
+    def text(self, e: ir.Expr) -> Text:
+        if isinstance(e, ir.Given):
+            text, differs = self.given[e]
+            return (self.form.asks(text) if differs else text), ATOM
+        if ir.asked(e):
+            return self.compute(e)
+        text, level = self.points.text(e)
+        if self.points.depth(e) == 0 or self.form.kind == "scalar":
+            return text, level
+        if not text.isidentifier():
+            text = self.points.name(e, text)[0]
+        return self.form.answers(text), ATOM
+
+    def load(self, e: ir.Load) -> str:
+        pointer = self.shared.use(f"{e.source.name}_ptr")
+        live = self.form.answers(self.points.levels[-1].live)
+        mask = joined(live, self.plain(e.guard) if e.guard is not None else "")
+        address = f"{pointer} + {self.address(e.source, e.index)}"
+        return f"tl.load({address}, mask={mask}, other={e.other})"

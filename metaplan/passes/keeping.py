@@ -1,0 +1,340 @@
+"""Which values a launch before must keep, and a plan's expressions reading them.
+
+A program computes values of its own points, and can pass over the points of an axis once. What needs more on the way (the
+points before, in a sum; a row in order, from another axis; a sum at another point) is stored for every point by an
+earlier launch and read as an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from metaplan import catalogue, ir
+from metaplan.ir import Combine, Op
+from metaplan.naming import assigned_name
+from metaplan.passes.bind import LIMIT
+from metaplan.passes.place import index
+from metaplan.passes.rewrite import Rewriter
+from metaplan.passes.simplify import Simplify
+from metaplan.ranges import Ranges
+from metaplan.sums import frame
+
+Above = tuple[ir.Axis, ...]
+
+
+class Keeper:
+    """Rewrites expressions for the place where they are computed; collects what is kept."""
+
+    def __init__(self, plan: ir.Plan) -> None:
+        self.ranges = Ranges()
+        self.levels: dict[str, int] = {}
+        """Of each buffer between launches, the launch that fills it."""
+        self.stored: list[tuple[ir.Input, ir.Output]] = []
+        self.shapes: list[ir.Dense] = []
+        self.ready: Mapping[ir.Expr, int] = {}
+        """What may be read instead of computed, where that makes nothing wait."""
+        self._taken = {x.name for x in (*plan.inputs, *plan.axes, *plan.outputs)}
+        self._axes: dict[ir.Axis, ir.Axis] = {}
+        self._sources: dict[tuple[ir.Expr, bool], ir.Input] = {}
+        self._tidy = Rewriter(Simplify(self.ranges).rule).expr
+
+    # --------------------------------------------------------------- axes
+
+    def axis(self, a: ir.Axis) -> ir.Axis:
+        if a not in self._axes:
+            self._axes[a] = self._axis(a)
+        return self._axes[a]
+
+    def _axis(self, a: ir.Axis) -> ir.Axis:
+        match a:
+            case ir.Root():
+                return a
+            case ir.Dense(_, above):
+                return replace(a, parent=self.axis(above) if above is not None else None)
+            case ir.Ragged(_, above, length):
+                return replace(a, parent=self.axis(above), length=self.inside(length))
+            case ir.Part(_, whole, before, length):
+                new = self.axis(whole)
+                assert isinstance(new, ir.Ragged)
+                return replace(a, whole=new, before=self.inside(before), length=self.inside(length))
+
+    def place(self, a: ir.Axis | None) -> ir.Axis | None:
+        return None if a is None else self.axis(a)
+
+    # ------------------------------------------------------------- values
+
+    def value(self, e: ir.Expr, own: ir.Axis | None) -> ir.Expr:
+        """``e`` for a program that computes it at its points of ``own``."""
+        if e in self.ready:
+            return self.keep(e, ir.axis_of(e))
+
+        def here(x: ir.Expr) -> ir.Expr:
+            return self.value(x, own)
+
+        match e:
+            case ir.Scan(of, over):
+                return replace(e, of=self.inside(of), over=self.axis(over))
+            case ir.Reduce(_, of, over, to):
+                rows = to is not None
+                inner = self.inside(of, ir.chain(to), rows)
+                return replace(e, of=inner, over=self.axis(over), to=self.place(to))
+            case ir.Across():
+                return self._sweep(e)
+            case ir.At():
+                return self._elsewhere(e, here(e.index))
+            case ir.RowScan(of, over) | ir.Sort(of, over):
+                if own is None or frame(own)[-1:] != frame(over)[-1:]:
+                    return self.keep(e, over)
+                return replace(e, of=here(of), over=self.axis(over))
+            case ir.Fold(axis, inits, steps, _, _, when):
+                own_axis = ir.parent(axis) if when is ir.When.LAST else axis
+                if frame(own_axis) != frame(own):
+                    return self.keep(e, own_axis)
+                inits = tuple(self.value(x, ir.parent(axis)) for x in inits)
+                steps = tuple(self.value(x, axis) for x in steps)
+                return replace(e, axis=self.axis(axis), inits=inits, steps=steps)
+            case _:
+                return self._rebuilt(e, tuple(here(c) for c in ir.children(e)))
+
+    def inside(self, e: ir.Expr, above: Above = (), rows: bool = False) -> ir.Expr:
+        """``e`` for a pass over points, under rows of the last axis of ``above`` where ``rows``."""
+        if e in self.ready:
+            return self.keep(e, ir.axis_of(e))
+        match e:
+            case ir.Scan(of, over):
+                if over not in above:
+                    return self.keep(e, over)
+                return replace(e, of=self.inside(of), over=self.axis(over))
+            case ir.Reduce(_, of, over, None):
+                return replace(e, of=self.inside(of), over=self.axis(over))
+            case ir.Reduce(_, of, over, to):
+                one = isinstance(over, ir.Ragged) and over.most == 1
+                if rows and to not in above and not one:
+                    return self.keep(e, to)
+                inner = self.inside(of, ir.chain(to), rows=True)
+                return replace(e, of=inner, over=self.axis(over), to=self.place(to))
+            case ir.At():
+                return self._elsewhere(e, self.inside(e.index, above, rows))
+            case ir.RowScan(_, over) | ir.Sort(_, over):
+                return self.keep(e, over)
+            case ir.Fold(axis, _, _, _, _, when):
+                return self.keep(e, ir.parent(axis) if when is ir.When.LAST else axis)
+            case ir.Across() | ir.Bisect():
+                return self.keep(e, ir.axis_of(e))
+            case _:
+                return self._rebuilt(e, tuple(self.inside(c, above, rows) for c in ir.children(e)))
+
+    def _rebuilt(self, e: ir.Expr, new: tuple[ir.Expr, ...]) -> ir.Expr:
+        made = ir.rebuild(e, new)
+        match made:
+            case ir.Size(axis) | ir.Offset(axis) | ir.Index(axis):
+                return replace(made, axis=self.axis(axis))
+            case _:
+                return made
+
+    # ------------------------------------------------------------- sweeps
+
+    def _sweep(self, e: ir.Across) -> ir.Expr:
+        """A sweep reads the points of its axis one tile after the other."""
+        return replace(e, of=self._swept(e.of, e.over), over=self.axis(e.over))
+
+    def _swept(self, x: ir.Expr, over: ir.Axis) -> ir.Expr:
+        if isinstance(x, ir.Given):
+            return replace(x, of=self.value(x.of, ir.axis_of(x.of)))
+        if isinstance(x, ir.Across):
+            return self.keep(x, ir.axis_of(x))
+        if ir.asked(x):
+            return ir.rebuild(x, tuple(self._swept(c, over) for c in ir.children(x)))
+        if ir.axis_of(x) is None:
+            return self.value(x, None)
+        if not grid(over):
+            if x == index(over):
+                return self.inside(x, ir.chain(over))
+            return ir.Load(self.source(x, over, packed=True), (self.tidy_index(over),), loc=x.loc)
+        return self._pointwise(x, over)
+
+    def _pointwise(self, x: ir.Expr, over: ir.Axis) -> ir.Expr:
+        """What the sweep itself computes of its axis: pointwise values, and sums along a root."""
+        match x:
+            case ir.Scan(of, along) if along == over and ir.parent(over) is None:
+                return replace(x, of=self.inside(of, (), rows=True), over=self.axis(over))
+            case _ if isinstance(x, _LOOKS):
+                own = ir.axis_of(x)
+                return self.value(x, None) if own is None else self.keep(x, own)
+            case _:
+                return self._rebuilt(x, tuple(self._pointwise(c, over) for c in ir.children(x)))
+
+    def tidy_index(self, axis: ir.Axis) -> ir.Expr:
+        """Where a point of ``axis`` is stored, as it is written after the passes."""
+        return self._tidy(index(self.axis(axis)))
+
+    # ------------------------------------------------------------ keeping
+
+    def keep(self, e: ir.Expr, axis: ir.Axis | None) -> ir.Expr:
+        """``e`` as what an earlier launch has kept of it at this point."""
+        source = self.source(e, axis)
+        at = () if axis is None else (padded(self.axis(axis), self.ranges),)
+        return ir.Load(source, at, loc=e.loc)
+
+    def source(self, e: ir.Expr, axis: ir.Axis | None, packed: bool = False) -> ir.Input:
+        """The buffer that keeps ``e``: packed as outputs are, or with the same room for each row."""
+        packed = packed and not grid(axis)
+        if (e, packed) not in self._sources:
+            free = bound_elsewhere(e)
+            if free is not None:
+                raise catalogue.too_deep(free.loc, e.loc)
+            ready, self.ready = self.ready, {}
+            value, own = self.value(e, axis), self.place(axis)
+            self.ready = ready
+            self._sources[e, packed] = self._store(e, value, own, packed)
+        return self._sources[e, packed]
+
+    def _store(self, e: ir.Expr, value: ir.Expr, axis: ir.Axis | None, packed: bool) -> ir.Input:
+        if packed and isinstance(axis, ir.Part):
+            raise catalogue.part_sorted(axis.name, e.loc)
+        name = self._name(e, axis)
+        shape, put = axis, None
+        if axis is not None and not packed:
+            shape = ir.Dense(f"{name}_cells", None, cells(axis, self.ranges), loc=e.loc)
+            self.shapes.append(shape)
+            put = ir.Put(axis, (padded(axis, self.ranges),), Combine.DISTINCT, loc=e.loc)
+        span, dtype = self.ranges.of(value), ir.dtype_of(e)
+        dims = () if shape is None else (shape.name,)
+        source = ir.Input(name, dtype, dims, lo=span.lo, hi=span.hi, loc=e.loc)
+        stored = ir.Output(name, dtype, shape, (value,), ir.Keep(loc=e.loc), put=put, loc=e.loc)
+        self.levels[name] = max(self.level(value), self.axis_level(axis))
+        self.stored.append((source, stored))
+        return source
+
+    def kept(self, below: int) -> dict[ir.Expr, int]:
+        """What is kept, at its own points, by launches in front of number ``below``."""
+        levels = {e: self.levels[i.name] for (e, packed), i in self._sources.items() if not packed}
+        return {e: n for e, n in levels.items() if n < below}
+
+    def _name(self, e: ir.Expr, axis: ir.Axis | None) -> str:
+        kind = type(e).__name__.lower()
+        wish = assigned_name(e.loc) or f"{axis.name if axis is not None else 'batch'}_{kind}"
+        name, count = f"{wish}_kept", 1
+        while name in self._taken:
+            count += 1
+            name = f"{wish}_kept_{count}"
+        self._taken.add(name)
+        return name
+
+    # ---------------------------------------------------- values elsewhere
+
+    def _elsewhere(self, e: ir.At, place: ir.Expr) -> ir.Expr:
+        quiet, axis = e.loc.unnamed(), self.axis(e.axis)
+        size: ir.Expr = self._tidy(ir.Size(axis, loc=quiet))
+        kind = ir.dtype_of(place)
+        if kind is ir.DType.I64:
+            size = ir.Cast(size, kind, loc=quiet)
+        live: ir.Expr = ir.Bin(Op.LT, place, size, loc=quiet)
+        room = self.ranges.capacity(axis)
+        if self.ranges.points(axis) > room:
+            live = _both(live, ir.Bin(Op.LT, place, ir.Const(room, kind, loc=quiet), loc=quiet))
+        if self.ranges.of(place).lo < 0:
+            live = _both(ir.Bin(Op.LE, ir.Const(0, kind, loc=quiet), place, loc=quiet), live)
+        if inlined(e.of, e.axis):
+            other = ir.Const(e.other, ir.dtype_of(e.of), loc=quiet)
+            return ir.Where(live, _moved(e.of, e.axis, place, live), other, loc=e.loc)
+        return ir.Load(self.source(e.of, e.axis, packed=True), (place,), live, e.other, loc=e.loc)
+
+    # ------------------------------------------------------------- levels
+
+    def level(self, *exprs: ir.Expr) -> int:
+        """The first launch that can compute them all."""
+        found = 0
+        for x in ir.walk(*exprs):
+            if isinstance(x, ir.Load) and x.source.name in self.levels:
+                found = max(found, self.levels[x.source.name] + 1)
+            for axis in ir.axes_in(x):
+                found = max(found, self.axis_level(axis))
+        return found
+
+    def axis_level(self, axis: ir.Axis | None) -> int:
+        found = 0
+        for a in ir.chain(axis):
+            if isinstance(a, ir.Ragged | ir.Part):
+                found = max(found, self.level(a.length))
+            if isinstance(a, ir.Part):
+                found = max(found, self.level(a.before), self.axis_level(a.whole))
+        return found
+
+
+_LOOKS = ir.Scan | ir.Reduce | ir.RowScan | ir.Sort | ir.Fold | ir.At | ir.Bisect | ir.Across
+
+
+def grid(axis: ir.Axis | None) -> bool:
+    """Whether every row of ``axis`` has the same number of points."""
+    return all(isinstance(a, ir.Root | ir.Dense) for a in ir.chain(axis))
+
+
+def padded(axis: ir.Axis, ranges: Ranges) -> ir.Expr:
+    """Where a point of ``axis`` is kept when every row has room for its longest."""
+    place: ir.Expr | None = None
+    for a in frame(axis):
+        own: ir.Expr = ir.Offset(a, loc=a.loc)
+        if place is not None:
+            room = ir.Const(ranges.bound(a), loc=a.loc)
+            place = ir.Bin(Op.ADD, ir.Bin(Op.MUL, place, room, loc=a.loc), own, loc=a.loc)
+        else:
+            place = own
+    assert place is not None
+    return place
+
+
+def cells(axis: ir.Axis, ranges: Ranges) -> int:
+    """How many places ``padded`` has."""
+    total = 1
+    for a in frame(axis):
+        total *= ranges.bound(a)
+    if total >= LIMIT:
+        raise catalogue.too_many_points(axis.name, total, axis.loc)
+    return total
+
+
+def inlined(of: ir.Expr, axis: ir.Axis) -> bool:
+    """Whether a value at another point is computed there: it needs nothing but that point."""
+    if not isinstance(axis, ir.Root):
+        return False
+    plain = ir.Const | ir.Load | ir.Bin | ir.Not | ir.Where | ir.Cast | ir.Offset | ir.Choice
+    return all(isinstance(x, plain) for x in ir.walk(of))
+
+
+def bound_elsewhere(e: ir.Expr) -> ir.Expr | None:
+    """What stands in ``e`` for something that is known outside of it only."""
+    inside: set[ir.Expr] = set()
+    for x in ir.walk(e):
+        match x:
+            case ir.Bisect(_, _, _, trial):
+                inside.add(trial)
+            case ir.Fold(_, _, _, carries):
+                inside |= set(carries)
+            case _:
+                pass
+    for x in ir.walk(e):
+        if isinstance(x, ir.Trial | ir.Carry) and x not in inside:
+            return x
+    for given in ir.asked(e):
+        return given
+    return None
+
+
+def _moved(e: ir.Expr, axis: ir.Axis, place: ir.Expr, live: ir.Expr) -> ir.Expr:
+    """``e`` at the point ``place`` of its root axis, where such a point is."""
+    match e:
+        case ir.Offset(own) if own == axis:
+            wide = ir.dtype_of(place) is ir.DType.I64
+            return ir.Cast(place, ir.DType.I32, loc=e.loc) if wide else place
+        case ir.Load(_, at, guard):
+            moved = tuple(_moved(i, axis, place, live) for i in at)
+            inner = live if guard is None else _both(live, _moved(guard, axis, place, live))
+            return replace(e, index=moved, guard=inner)
+        case _:
+            return ir.rebuild(e, tuple(_moved(c, axis, place, live) for c in ir.children(e)))
+
+
+def _both(a: ir.Expr, b: ir.Expr) -> ir.Expr:
+    return ir.Bin(Op.AND, a, b, loc=b.loc.unnamed())
