@@ -50,10 +50,13 @@ VLLM_REAL = (
 SGLANG_REAL = (
     "kernels/ops/attention/kv_indices.py",
     "kernels/ops/attention/metadata.py",
+    "kernels/ops/attention/pa_page_table.py",
+    "kernels/ops/attention/aiter_unified_page_table.py",
     "kernels/ops/attention/trtllm_mha_page_table.py",
     "kernels/ops/attention/trtllm_mha_graph_metadata.py",
     "kernels/ops/kvcache/kv_read_table.py",
     "srt/layers/attention/flashinfer_backend.py",
+    "srt/layers/attention/aiter_backend.py",
     "srt/layers/attention/trtllm_mla_backend.py",
     "srt/layers/attention/trtllm_mha_backend.py",
     "kernels/ops/attention/utils.py",
