@@ -2,8 +2,7 @@
 
 The engine sums pages with NumPy, sends two arrays to the GPU and copies the page numbers there in one
 more kernel (v1/attention/backends/flashinfer.py); with speculative decoding it first waits for the
-lengths, because the host has only an upper bound, and with context parallelism always. Here one launch
-reads the true lengths.
+lengths, because the host has only an upper bound. Here one launch reads the true lengths.
 """
 
 from __future__ import annotations

@@ -217,9 +217,9 @@ def plain_cuts(rng: np.random.Generator) -> Iterator[Batch]:
 
 def bench_cuts(requests: int, query: int) -> tuple[Setup, Batch]:
     _, query_len, seq_lens = served_step(max(requests, 2), query)
-    n = len(query_len)
-    setup = Setup(lambda: microbatches(SERVED, n, n * query, 2), {})
-    return setup, cut(query_len, seq_lens, n, n, n * query, 2)
+    n, rows = len(query_len), max(requests, ROWS)
+    setup = Setup(lambda: microbatches(SERVED, rows, n * query, 2), {})
+    return setup, cut(query_len, seq_lens, rows, n, n * query, 2)
 
 
 def theirs_cuts(
