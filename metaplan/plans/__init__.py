@@ -28,6 +28,7 @@ FAMILIES = (
     "vllm_drafts",
     "vllm_sparse",
     "vllm_indexer",
+    "vllm_mamba",
     "vllm_local",
     "vllm_attention",
     "vllm_tokens",

@@ -46,6 +46,10 @@ VLLM_REAL = (
     "models/deepseek_v4/sparse_mla.py",
     "models/deepseek_v41/amd/ops/swa_decode_meta.py",
     "models/qwen4_exp/common/qsa_cache.py",
+    "v1/attention/backends/gdn_attn.py",
+    "v1/worker/mamba_utils.py",
+    "models/kimi_k3/nvidia/kda_metadata.py",
+    "third_party/flash_linear_attention/ops/index.py",
 )
 SGLANG_REAL = (
     "kernels/ops/attention/kv_indices.py",
@@ -137,6 +141,7 @@ def vllm() -> Engine:
         "vllm.platforms": dict(current_platform=platform),
         "vllm.models.deepseek_v41.amd.ops": dict(enabled=lambda: True),
         "vllm.utils.deep_gemm": dict(has_deep_gemm=lambda: False),
+        "vllm.third_party.flash_linear_attention.ops.utils": dict(FLA_CHUNK_SIZE=64),
         "vllm.logger": dict(init_logger=lambda _: _Logger()),
         "vllm.utils.torch_utils": dict(
             async_tensor_h2d=to_device,

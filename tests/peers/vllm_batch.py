@@ -175,7 +175,7 @@ def build_all(
     groups = [
         SimpleNamespace(
             get_metadata_builder=lambda _, b=builder: b,
-            kv_cache_spec=None,
+            kv_cache_spec=getattr(builder, "kv_cache_spec", None),
             layer_names=[g],
             build_metadata=lambda shared, _, b=builder, **k: b.build(0, shared, **k),
         )

@@ -17,6 +17,7 @@ FAMILIES = (
     "vllm_drafts",
     "vllm_sparse",
     "vllm_indexer",
+    "vllm_mamba",
     "sglang_flashinfer",
     "sglang_eagle_draft",
     "sglang_eagle_verify",
