@@ -27,6 +27,7 @@ from tests.peers.peer import Batch, Peer
 
 COMMAND = "TRITON_INTERPRET=1 python -m bench.coverage --measure"
 SEED = 33
+COUNTED = 3  # batches, the last: random ones, in most peers
 PATIENCE = 300.0  # seconds for all batches of a peer
 
 
@@ -51,14 +52,14 @@ def measured(name: str) -> Row:
 
 
 def _run(peer: Peer, ours: Compiled) -> Row:
-    """Equal batches, and what the engine asks for in the second call on each: the median of all batches."""
-    equal, asked, first = 0, [], ""
+    """Equal batches, and what the engine asks for in the second call on some: their median."""
+    equal, first = 0, ""
     batches = list(peer.batches(np.random.default_rng(SEED)))
     for batch in batches:
         wrong = compare(peer, ours, batch)
         equal += not wrong
         first = first or "; ".join(f"{batch.label}: {words}" for words in wrong[:1])
-        asked.append(_asked(peer, ours, batch))
+    asked = [_asked(peer, ours, batch) for batch in batches[-COUNTED:]]
     made = zip(("launches", "copies", "waits"), zip(*asked, strict=True), strict=True)
     row: Row = {"theirs": {name: statistics.median_low(seen) for name, seen in made}}
     row |= {"batches": len(batches), "equal": equal}
