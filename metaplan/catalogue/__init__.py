@@ -40,6 +40,7 @@ from metaplan.catalogue.calls import (
     not_contiguous,
     rebound_after_emit,
     released,
+    repeated,
     rows_too_far,
     size_above_capacity,
     too_far_ahead,
@@ -87,7 +88,6 @@ from metaplan.catalogue.looking import (
     no_carries,
     part_sorted,
     put_index,
-    repeated,
     step_carries,
     too_deep,
     trial_below,
@@ -118,7 +118,12 @@ from metaplan.catalogue.outputs import (
     until_dtype,
     written_twice,
 )
-from metaplan.catalogue.scattering import combined_and_read, put_is_whole
+from metaplan.catalogue.scattering import (
+    bad_init,
+    combine_dtype,
+    combined_and_read,
+    put_is_whole,
+)
 from metaplan.catalogue.values import (
     axis_as_value,
     constant_too_large,
@@ -152,6 +157,7 @@ __all__ = [
     "bad_bound",
     "bad_choice",
     "bad_combine",
+    "bad_init",
     "bad_live_size",
     "bad_mark",
     "bad_name",
@@ -163,6 +169,7 @@ __all__ = [
     "carry_elsewhere",
     "choice_outside",
     "collides",
+    "combine_dtype",
     "combined_and_read",
     "constant_too_large",
     "copies_collide",

@@ -14,11 +14,14 @@ def may_overflow(dtype: str, lo: int, hi: int, loc: Loc) -> PlanError:
     )
 
 
-def out_of_bounds(name: str, dim: int, lo: int, hi: int, size: int, loc: Loc) -> PlanError:
+def out_of_bounds(
+    name: str, dim: int, lo: int, hi: int, size: int, loc: Loc, *, stored: bool = False
+) -> PlanError:
+    hint = "guard it: mp.where(inside, array[index], other), or give the array more room"
+    if stored:
+        hint = "store it where it lies inside: where=inside; or give the buffer more room"
     return PlanError(
-        f"index {dim} of {name} lies in [{lo}, {hi}], not within 0..{size - 1}",
-        loc=loc,
-        hint="guard it: mp.where(inside, array[index], other), or give the array more room",
+        f"index {dim} of {name} lies in [{lo}, {hi}], not within 0..{size - 1}", loc=loc, hint=hint
     )
 
 

@@ -112,6 +112,13 @@ def value_out_of_range(name: str, value: int, lo: int, hi: int) -> CallError:
     )
 
 
+def repeated(name: str, value: int) -> CallError:
+    return CallError(
+        f"{name} holds {value} twice, and the plan declares it mp.DISTINCT: no order is kept between the two",
+        hint="give each row an element of its own, and a negative number to those that have none",
+    )
+
+
 def rebound_after_emit(names: Iterable[str]) -> CallError:
     return CallError(
         f"{listed(names)} moved after this step was recorded into a graph, which would go on reading the old tensor",

@@ -98,8 +98,9 @@ def bad_combine(got: str, words: Iterable[str], loc: Loc) -> PlanError:
 
 def put_index(axis: str, wanted: int, got: int, loc: Loc) -> PlanError:
     write = "index" if wanted == 1 else "(row, place)"
+    what = "one number" if wanted == 1 else "its row and its place there"
     return PlanError(
-        f"a point of {axis} has {wanted} indices, {got} are given",
+        f"a point of {axis} is named by {what}, and {got} {'is' if got == 1 else 'are'} given",
         loc=loc,
         hint=f"mp.put({axis}, {write}, value)",
     )
@@ -109,13 +110,9 @@ def collides(target: str, axis: str, loc: Loc) -> PlanError:
     return PlanError(
         f"two points of {axis} may write the same element of {target}, in no order",
         loc=loc,
-        hint='say what becomes of it: combine="add", "max", "min", "or", "last"; mark the input that it is'
-        ' indexed by mp.DISTINCT; or promise it with combine="distinct"',
+        hint='say what becomes of it: combine="add", "max", "min", "or" or "last"; index it by an input'
+        ' that is marked mp.DISTINCT; or promise that none do: combine="distinct"',
     )
-
-
-def repeated(name: str, value: int) -> str:
-    return f"{name} holds {value} twice, and it is declared mp.DISTINCT"
 
 
 def too_deep(inner: Loc, loc: Loc) -> PlanError:

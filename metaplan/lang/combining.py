@@ -19,7 +19,7 @@ def combination(word: str, dtype: DType, loc: Loc) -> Combine:
         raise catalogue.bad_combine(described(word), words, loc)
     how = Combine(word)
     if how not in _ANY and dtype not in _NUMBERS:
-        raise catalogue.wrong_kind(f'combine="{word}"', dtype.value, loc)
+        raise catalogue.combine_dtype(word, dtype.value, loc)
     return how
 
 

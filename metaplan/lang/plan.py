@@ -271,7 +271,8 @@ def _tail(
         return ir.Keep(loc=loc)
     fill = _at_cell(lift(o.fill), axis)
     if ir.axis_of(fill) is not None:
-        raise catalogue.bad_tail(name, name_of(ir.axis_of(fill)), loc)
+        wrong = catalogue.bad_tail if o.put is None else catalogue.bad_init
+        raise wrong(name, name_of(ir.axis_of(fill)), loc)
     if axis is not None and _reads_cell(fill):
         raise catalogue.bad_tail(name, axis.name, loc)
     return ir.Fill(fill, until, loc=loc)

@@ -180,7 +180,15 @@ class _Proof:
         return self._within(source.name, at, size, index, given, loc)
 
     def _within(
-        self, name: str, at: int, size: int, index: ir.Expr, given: Facts, loc: ir.Loc
+        self,
+        name: str,
+        at: int,
+        size: int,
+        index: ir.Expr,
+        given: Facts,
+        loc: ir.Loc,
+        *,
+        stored: bool = False,
     ) -> ir.Expr | None:
         span = self.ranges.of(index, given)
         if span.inside(0, size - 1):
@@ -188,7 +196,7 @@ class _Proof:
         if span.hi < 0 or span.lo >= size:
             raise catalogue.never_in_bounds(name, at, span.lo, span.hi, size, loc)
         if not any(isinstance(x, ir.Load) for x in _with_lengths(index)):
-            raise catalogue.out_of_bounds(name, at, span.lo, span.hi, size, loc)
+            raise catalogue.out_of_bounds(name, at, span.lo, span.hi, size, loc, stored=stored)
         dtype, loc = ir.dtype_of(index), loc.unnamed()
         tests: list[ir.Expr] = []
         if span.lo < 0:
@@ -233,7 +241,7 @@ class _Proof:
         where, quiet = o.where, o.loc.unnamed()
         extents = ir.put_extents(self.plan, o)
         for at, (index, size) in enumerate(zip(o.put.index, extents, strict=True)):
-            inside = self._within(o.name, at, size, index, given, o.loc)
+            inside = self._within(o.name, at, size, index, given, o.loc, stored=True)
             if inside is None:
                 continue
             outside: ir.Expr = ir.Not(inside, loc=quiet)
@@ -247,8 +255,9 @@ class _Proof:
         """``u`` where the element that it updates exists."""
         given = facts(u.where) if u.where is not None else ()
         where = u.where
-        for at, index in enumerate(u.index):
-            inside = self._bound(u.target, at, index, given, u.loc)
+        extents = self.plan.extents(u.target)
+        for at, (index, size) in enumerate(zip(u.index, extents, strict=True)):
+            inside = self._within(u.target.name, at, size, index, given, u.loc, stored=True)
             if inside is None:
                 continue
             outside: ir.Expr = ir.Not(inside, loc=u.loc.unnamed())

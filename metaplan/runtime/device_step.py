@@ -85,6 +85,7 @@ class DeviceStep(Step):
         self.words: dict[str, int] = {}
         self.hosted: dict[str, Any] = {}
         self.recorded = False
+        self._distinct = [n for n, s in self.slots.items() if s.staged and s.distinct]
         self.params = self._params()
         self.plain = Sequence(self._launches(), device)
         self.staging = (
@@ -147,6 +148,7 @@ class DeviceStep(Step):
             else:
                 raise catalogue.wrong_type(name, slot.shape, f"a {type(value).__name__}")
         self._short(live, tensors)
+        self._repeated(live, hosted)
         self._take(tensors, hosted)
         return self
 
@@ -174,6 +176,15 @@ class DeviceStep(Step):
             needed = live.get(root)
             if name not in new and needed is not None and tensor.shape[0] < needed:
                 given.check_tensor(self.slots[name], tensor, self.device, needed)
+
+    def _repeated(self, live: dict[str, int | None], new: dict[str, Any]) -> None:
+        """Host arrays that name an element twice, those bound before too: more of their rows may be live."""
+        for name in self._distinct:
+            array = new.get(name, self.hosted.get(name))
+            if array is not None:
+                given.check_distinct(
+                    self.slots[name], array, live.get(self._root(self.slots[name]))
+                )
 
     def _take(self, tensors: dict[str, torch.Tensor], hosted: dict[str, Any]) -> None:
         moved = [n for n, t in tensors.items() if t.data_ptr() != self.words.get(n)]

@@ -43,6 +43,8 @@ class HostStep(Step):
             if slot.given is not None and not slot.scalar:
                 first = live[str(slot.given.dims[0])] if slot.roots[0] else None
                 given.check_shape(slot, arrays[slot.name].shape, first)
+                if slot.distinct:
+                    given.check_distinct(slot, arrays[slot.name], first)
         self.counts += interp.run(plan, arrays, live, self.arrays)
 
     def bind(self, **inputs: Any) -> Step:

@@ -35,6 +35,11 @@ class Slot:
         return self.given is not None and self.given.home is Home.HOST
 
     @property
+    def distinct(self) -> bool:
+        """Whether the plan writes where its numbers say, in no order."""
+        return self.given is not None and self.given.distinct and not self.scalar
+
+    @property
     def dtype(self) -> str:
         return "int32" if self.given is None else self.given.dtype.value
 
@@ -132,6 +137,17 @@ def check_array(slot: Slot, value: Any, live: int) -> np.ndarray:
         check_value(slot, int(array.min()))
         check_value(slot, int(array.max()))
     return array
+
+
+def check_distinct(slot: Slot, array: np.ndarray, live: int | None) -> None:
+    """No number twice among the live rows, where the plan says so; negative ones name nothing."""
+    rooted = slot.roots[:1] == (True,)
+    held = array[:live] if rooted else array
+    ordered = np.sort(held, axis=None)
+    ordered = ordered[np.searchsorted(ordered, 0) :]
+    again = np.flatnonzero(ordered[1:] == ordered[:-1])
+    if again.size:
+        raise catalogue.repeated(slot.name, int(ordered[again[0]]))
 
 
 def check_value(slot: Slot, value: int) -> None:
