@@ -28,6 +28,7 @@ FAMILIES = (
     "vllm_drafts",
     "vllm_sparse",
     "vllm_indexer",
+    "vllm_deepseek_v4",
     "vllm_mamba",
     "vllm_local",
     "vllm_attention",

@@ -12,6 +12,7 @@ from typing import Annotated
 import metaplan as mp
 from metaplan import i32, i64
 from metaplan.plans.shipped import Shipped
+from metaplan.plans.vllm_sparse import Queries, queries
 
 Outputs = dict[str, mp.Value | mp.Out | mp.Change]
 
@@ -38,34 +39,38 @@ def vllm_indexer(
     def vllm_indexer(
         query_start_loc: Annotated[i32, "req_fence", mp.below(1 << 24)],
         seq_lens: Annotated[i32, "req", mp.between(0, max_model_len)],
-        block_table: Annotated[i32, "req", "page", mp.below(num_pages)],
         padded_tokens: Annotated[i32, mp.between(0, 1 << 24)],
     ) -> Outputs:
-        req = mp.axis("req")
-        start = query_start_loc[req]
-        tok = mp.ragged(req, mp.expect(query_start_loc[req.index + 1] - start, 0, query))
-        pos = mp.maximum(seq_lens - tok.length, 0) + tok.offset
-        column = mp.dense(tok, "page")
-        row = block_table[req, column.offset]
-        outputs: Outputs = dict(
-            per_req_decode_lens=tok.length,
-            decode_seq_lens=mp.tail((pos + 1) // ratio, 0),
-            expanded_block_table=mp.tail(row, 0, until=padded_tokens),
-            decode_lens=mp.tail(mp.on(tok, 1), 1, until=padded_tokens),
-            decode_indices=mp.tail(
-                mp.on(tok, tok.row),
-                mp.minimum(tok.index, 1 << 24) - tok.size + req.size,
-                until=padded_tokens,
-            ),
-        )
-        if ratio > 1:
-            slots = mp.array("slot_mapping", i64.KIND, "token")
-            slot = i64(block_table[req, pos // ratio // page]) * page + i64(pos // ratio % page)
-            closes = (slots[start + tok.offset] >= 0) & ((pos + 1) % ratio == 0)
-            outputs["compressed_slot_mapping"] = mp.tail(mp.where(closes, slot, -1), -1)
-        return outputs
+        asked = queries(query_start_loc, seq_lens, padded_tokens, query)
+        return see_keys(asked, ratio, page, num_pages)
 
     return vllm_indexer
+
+
+def see_keys(asked: Queries, ratio: int, page: int, num_pages: int, suffix: str = "") -> Outputs:
+    """What the indexer reads for each query token, and where finished keys are written."""
+    req, tok, pos = asked.req, asked.tok, asked.pos
+    width = f"page{suffix}"
+    pages = mp.array(f"block_table{suffix}", i32.KIND, "req", width, mp.below(num_pages))
+    column = mp.dense(tok, width)
+    row = pages[req, column.offset]
+    outputs: Outputs = dict(
+        per_req_decode_lens=tok.length,
+        decode_seq_lens=mp.tail((pos + 1) // ratio, 0),
+        expanded_block_table=mp.tail(row, 0, until=asked.padded),
+        decode_lens=mp.tail(mp.on(tok, 1), 1, until=asked.padded),
+        decode_indices=mp.tail(
+            mp.on(tok, tok.row),
+            mp.minimum(tok.index, 1 << 24) - tok.size + req.size,
+            until=asked.padded,
+        ),
+    )
+    if ratio > 1:
+        slots = mp.array(f"slot_mapping{suffix}", i64.KIND, "token")
+        slot = i64(pages[req, pos // ratio // page]) * page + i64(pos // ratio % page)
+        closes = (slots[asked.start + tok.offset] >= 0) & ((pos + 1) % ratio == 0)
+        outputs["compressed_slot_mapping"] = mp.tail(mp.where(closes, slot, -1), -1)
+    return outputs
 
 
 def vllm_indexer_native(

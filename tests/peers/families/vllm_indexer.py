@@ -40,21 +40,17 @@ def keys(rng: np.random.Generator, rows: Rows, padded: int, capacity: int, **of:
     return Batch(inputs, {"req": rows.count}, rows.label, extra)
 
 
-def keys_theirs(
-    batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], device: str
-) -> Theirs:
-    of, made = batch.extra, {n: b.clone() for n, b in before.items()}
-    rows, padded, capacity, query = of["rows"], of["padded"], of["capacity"], of["query"]
-    native = of["way"] == "native"
+def keys_builder(
+    of: Mapping[str, Any], made: Mapping[str, torch.Tensor], width: int, device: str
+) -> Any:
+    """The engine's builder, whose buffers are ``made`` where we compare them."""
+    capacity, query, native = of["capacity"], of["query"], of["way"] == "native"
 
     def buffer(name: str, *shape: int) -> torch.Tensor:
         if name in made and not (native and name in ("decode_lens", "decode_seq_lens")):
             return made[name]
         return torch.zeros(capacity, *shape, dtype=torch.int32, device=device)
 
-    pages = given.get("block_table")
-    if pages is None:
-        pages = torch.zeros(rows.count, 1, dtype=torch.int32, device=device)
     builder = object.__new__(vllm().module(INDEXER).DeepseekV32IndexerMetadataBuilder)
     builder.__dict__.update(
         vllm_config=SimpleNamespace(speculative_config=None),
@@ -75,11 +71,38 @@ def keys_theirs(
         per_req_decode_lens_buffer=buffer("per_req_decode_lens"),
         decode_seq_lens_buffer=buffer("decode_seq_lens"),
         decode_indices_buffer=buffer("decode_indices"),
-        expanded_block_table_buffer=buffer("expanded_block_table", pages.shape[1]),
+        expanded_block_table_buffer=buffer("expanded_block_table", width),
         expanded_seq_lens_buffer=buffer("expanded_seq_lens"),
         compressed_slot_mapping_buffer=made.get("compressed_slot_mapping"),
         scheduler_metadata_buffer=torch.zeros(2, 2, dtype=torch.int32, device=device),
     )
+    return builder
+
+
+def keys_found(of: Mapping[str, Any], step: Any, found: dict[str, Any]) -> None:
+    """What the builder's metadata says beside its buffers, and which cells it defines."""
+    decode = step.decode
+    found["per_req_decode_lens"] = decode.per_req_decode_lens
+    found["decode_lens"] = decode.decode_lens
+    if of["way"] == "native":
+        found["decode_seq_lens"] = decode.seq_lens
+    elif of["way"] != "one kernel":
+        # Of the pages of padding, the engine clears the first one.
+        own = torch.ones_like(decode.block_table, dtype=torch.bool)
+        own[of["rows"].tokens :, 1:] = False
+        found["expanded_block_table"] = (decode.block_table, own)
+        found.pop("decode_indices", None)
+
+
+def keys_theirs(
+    batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], device: str
+) -> Theirs:
+    of, made = batch.extra, {n: b.clone() for n, b in before.items()}
+    rows, padded, capacity = of["rows"], of["padded"], of["capacity"]
+    pages = given.get("block_table")
+    if pages is None:
+        pages = torch.zeros(rows.count, 1, dtype=torch.int32, device=device)
+    builder = keys_builder(of, made, pages.shape[1], device)
     slots = given.get("slot_mapping")
     if slots is None:
         slots = torch.zeros(capacity, dtype=torch.int64, device=device)
@@ -94,18 +117,7 @@ def keys_theirs(
             slot_mappings=[slots[:padded]],
             num_tokens=padded,
         )
-        decode = step.decode
-        found["per_req_decode_lens"] = decode.per_req_decode_lens
-        found["decode_lens"] = decode.decode_lens
-        if native:
-            found["decode_seq_lens"] = decode.seq_lens
-            return
-        if of["way"] != "one kernel":
-            # Of the pages of padding, the engine clears the first one.
-            own = torch.ones_like(decode.block_table, dtype=torch.bool)
-            own[rows.tokens :, 1:] = False
-            found["expanded_block_table"] = (decode.block_table, own)
-            del found["decode_indices"]
+        keys_found(of, step, found)
 
     return Theirs(call, lambda: found)
 

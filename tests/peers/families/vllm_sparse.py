@@ -119,7 +119,7 @@ def windows_theirs(
         # A step without decodes leaves their lengths as they were: no layer reads them.
         if found[0].num_decode_tokens == 0:
             for g in range(len(groups)):
-                del results[f"decode_swa_lens_{g}"]
+                results.pop(f"decode_swa_lens_{g}", None)
 
     return Theirs(call, lambda: results)
 
@@ -270,36 +270,52 @@ def states(
     return Batch(inputs, {"req": rows.count}, rows.label, extra)
 
 
+def states_builder(
+    group: Compressed, query: int, made: Mapping[str, torch.Tensor], device: str
+) -> Any:
+    """The engine's builder for one compressed group, whose buffers are ``made``."""
+    builder = object.__new__(vllm().module(STATES).DeepseekV4SparseMLAMetadataBuilder)
+    slots = made[f"compressed_slot_mapping_c{group.ratio}"]
+    tokens = made.get("req_id_per_token", torch.zeros(len(slots), dtype=torch.int32, device=device))
+    builder.__dict__.update(
+        reorder_batch_threshold=query,
+        topk_tokens=512,
+        req_id_per_token_buffer=tokens,
+        compress_ratio=group.ratio,
+        kv_cache_spec=SimpleNamespace(block_size=group.page, num_states=group.states),
+        compressed_slot_mapping_buffer=slots,
+    )
+    if group.listed:
+        lists = made["c128a_decode_topk_indices"]
+        builder.__dict__.update(
+            c128a_max_compressed=lists.shape[1],
+            c128a_global_decode_buffer=lists,
+            c128a_decode_lens_buffer=made["c128a_decode_topk_lens"],
+            c128a_prefill_buffer=torch.zeros_like(lists[:1]).expand_as(lists),
+        )
+    return builder
+
+
+def padded_positions(rows: Rows, padded: int, device: str) -> torch.Tensor:
+    positions = np.zeros(padded, np.int64)
+    positions[: rows.tokens] = rows.positions
+    return torch.from_numpy(positions).to(device)
+
+
+def without_padding(lists: torch.Tensor, rows: Rows, padded: int) -> Any:
+    """``lists`` and their mask: those of padding come from positions that nobody has written."""
+    token = torch.arange(len(lists), device=lists.device)
+    return lists, ((token < rows.tokens) | (token >= padded))[:, None]
+
+
 def states_theirs(
     batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], device: str
 ) -> Theirs:
     of, made = batch.extra, {n: b.clone() for n, b in before.items()}
     groups, rows, padded = of["groups"], of["rows"], of["padded"]
-    cls = vllm().module(STATES).DeepseekV4SparseMLAMetadataBuilder
-    tokens, query = len(made["req_id_per_token"]), int(rows.query_lens.max())
-    builders = []
-    for group in groups:
-        builder = object.__new__(cls)
-        builder.__dict__.update(
-            reorder_batch_threshold=query,
-            topk_tokens=512,
-            req_id_per_token_buffer=made["req_id_per_token"],
-            compress_ratio=group.ratio,
-            kv_cache_spec=SimpleNamespace(block_size=group.page, num_states=group.states),
-            compressed_slot_mapping_buffer=made[f"compressed_slot_mapping_c{group.ratio}"],
-        )
-        if group.listed:
-            lists = made["c128a_decode_topk_indices"]
-            builder.__dict__.update(
-                c128a_max_compressed=lists.shape[1],
-                c128a_global_decode_buffer=lists,
-                c128a_decode_lens_buffer=made["c128a_decode_topk_lens"],
-                c128a_prefill_buffer=torch.zeros_like(lists[:1]).expand_as(lists),
-            )
-        builders.append(builder)
-    positions = np.zeros(padded, np.int64)
-    positions[: rows.tokens] = rows.positions
-    at = torch.from_numpy(positions).to(device)
+    query = int(rows.query_lens.max())
+    builders = [states_builder(group, query, made, device) for group in groups]
+    positions = padded_positions(rows, padded, device)
 
     def call() -> None:
         build_all(
@@ -309,16 +325,14 @@ def states_theirs(
             block_tables=[given[f"block_table_c{group.ratio}"] for group in groups],
             slot_mappings=[given[f"slot_mapping_c{group.ratio}"][:padded] for group in groups],
             num_tokens=padded,
-            positions=at,
+            positions=positions,
         )
 
     def read() -> Mapping[str, Any]:
         found: dict[str, Any] = dict(made)
-        if "c128a_decode_topk_indices" in found:
-            # Lists of padding come from positions that nobody has written.
-            own = torch.arange(tokens, device=device)
-            own = (own < rows.tokens) | (own >= padded)
-            found["c128a_decode_topk_indices"] = (found["c128a_decode_topk_indices"], own[:, None])
+        lists = found.get("c128a_decode_topk_indices")
+        if lists is not None:
+            found["c128a_decode_topk_indices"] = without_padding(lists, rows, padded)
         return found
 
     return Theirs(call, read)
