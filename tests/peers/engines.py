@@ -54,6 +54,9 @@ VLLM_REAL = (
 SGLANG_REAL = (
     "kernels/ops/attention/kv_indices.py",
     "kernels/ops/attention/metadata.py",
+    "kernels/ops/attention/position.py",
+    "kernels/ops/memory/common.py",
+    "kernels/ops/memory/allocator.py",
     "kernels/ops/attention/pa_page_table.py",
     "kernels/ops/attention/aiter_unified_page_table.py",
     "kernels/ops/attention/trtllm_mha_page_table.py",
@@ -68,6 +71,8 @@ SGLANG_REAL = (
     "srt/layers/attention/flashattention_backend.py",
     "srt/mem_cache/kv_index_translator.py",
     "srt/mem_cache/kv_loc_plan.py",
+    "srt/mem_cache/allocator/paged.py",
+    "srt/mem_cache/allocation.py",
     "srt/mem_cache/base_swa_memory_pool.py",
     "srt/mem_cache/swa_memory_pool.py",
     "srt/model_executor/forward_batch_deepseek_mha_mixin.py",

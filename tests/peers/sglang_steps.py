@@ -15,8 +15,10 @@ from metaplan.plans.sglang_pool import Pool
 from tests.peers.peer import Batch, Peer, Setup, Tensors, Theirs
 from tests.peers.sglang_parts import ROWS, SERVED, moved, named, request_table, requests, served
 
-REQ, SMALL, LARGE = 6, dict(context=160, rows=9, slots=1 << 10), dict(context=SERVED, rows=ROWS)
+REQ = 6
 Inputs = dict[str, Any]
+SMALL: Inputs = dict(context=160, rows=9, slots=1 << 10)
+LARGE: Inputs = dict(context=SERVED, rows=ROWS)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ FAMILIES = (
     "sglang_dsa",
     "sglang_dsv4",
     "sglang_prefix_chunks",
+    "sglang_alloc",
     "sglang_aiter",
     "sglang_prefill_window",
     "sglang_read_table",
