@@ -34,8 +34,8 @@ def cut(plan: ir.Plan) -> Stages:
 class _Cut:
     """Says which launch computes what."""
 
-    def __init__(self, whole: ir.Plan, winners: tuple[str, ...]) -> None:
-        self.whole, self.winners = whole, winners
+    def __init__(self, whole: ir.Plan, winners: tuple[ir.Input, ...]) -> None:
+        self.whole, self.winners = whole, {i.name: i for i in winners}
         self.keeper = Keeper(whole)
         self.outputs: dict[int, list[ir.Output]] = {}
 
@@ -60,7 +60,8 @@ class _Cut:
         sizes = tuple(sorted((*whole.sizes, *rooms)))
         plans: list[ir.Plan] = []
         for at in range(last + 1):
-            ready = [i for i, _ in keeper.stored if keeper.levels[i.name] < at]
+            between = (*self.winners.values(), *(i for i, _ in keeper.stored))
+            ready = [i for i in between if keeper.levels[i.name] < at]
             made = replace(
                 whole,
                 name=whole.name if at == last else f"{whole.name}_{at + 1}",

@@ -9,8 +9,8 @@ from metaplan.ir import Combine, Op
 from metaplan.passes.place import index
 
 
-def last_wins(plan: ir.Plan) -> tuple[ir.Plan, tuple[str, ...]]:
-    """``plan`` with a buffer of winners for each such output or change, and the names of those."""
+def last_wins(plan: ir.Plan) -> tuple[ir.Plan, tuple[ir.Input, ...]]:
+    """``plan`` with a buffer of winners for each such output or change, and those as they are read."""
     made = _Winners(plan)
     outputs = tuple(made.output(o) for o in plan.outputs)
     updates = tuple(made.update(u) for u in plan.updates)
@@ -21,7 +21,7 @@ def last_wins(plan: ir.Plan) -> tuple[ir.Plan, tuple[str, ...]]:
         updates=updates,
         sizes=tuple(sorted((*plan.sizes, *made.sizes))),
     )
-    return done, tuple(o.name for o in made.outputs)
+    return done, tuple(made.winners)
 
 
 class _Winners:
@@ -29,6 +29,7 @@ class _Winners:
         self.plan = plan
         self.axes: list[ir.Axis] = []
         self.outputs: list[ir.Output] = []
+        self.winners: list[ir.Input] = []
         self.sizes: list[tuple[str, int]] = []
 
     def output(self, o: ir.Output) -> ir.Output:
@@ -79,6 +80,7 @@ class _Winners:
             )
         )
         winners = ir.Input(name, ir.DType.I32, (shape.name,), lo=-1, loc=quiet)
+        self.winners.append(winners)
         winner = ir.Load(winners, (place,), where, -1, loc=quiet)
         return ir.Bin(Op.EQ, winner, own, loc=quiet)
 

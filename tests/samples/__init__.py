@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tests.samples import arithmetic, memory, nesting, selecting, summing, tails
+from tests.samples import (
+    arithmetic,
+    asking,
+    folding,
+    memory,
+    nesting,
+    ordering,
+    scattering,
+    searching,
+    selecting,
+    summing,
+    tails,
+)
 from tests.samples.core import SAMPLES, Arrays, Loops, Sample
 
 __all__ = [
@@ -11,8 +23,13 @@ __all__ = [
     "Loops",
     "Sample",
     "arithmetic",
+    "asking",
+    "folding",
     "memory",
     "nesting",
+    "ordering",
+    "scattering",
+    "searching",
     "selecting",
     "summing",
     "tails",
