@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from metaplan import codegen, ir, text, unrolling
+from metaplan.errors import PlanError
 from metaplan.explain import as_json, as_text
 from metaplan.lower.program import lower
 from metaplan.passes.cut import Stages, cut
@@ -55,7 +56,14 @@ def build(
     """Runs the passes, the schedule and the lowering; raises what the plan does not allow."""
     unrolled = unrolling.unrolled(plan)
     while True:
-        made = list(passed(plan, sizes, unrolled))
+        try:
+            made = list(passed(plan, sizes, unrolled))
+        except PlanError:
+            more = unrolling.proved_apart(plan, unrolled)
+            if not more:
+                raise
+            unrolled |= more
+            continue
         bound, placed = made[0][1], made[-1][1]
         stages = cut(placed)
         chosen = tuple(schedule(p, target, limits, stages.kept) for p in stages.plans)

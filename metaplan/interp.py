@@ -71,9 +71,9 @@ class _Run:
         plan: ir.Plan,
         inputs: Mapping[str, Any],
         live: Mapping[str, int],
-        copy: Mapping[ir.Which, int],
+        copy: Mapping[ir.Which, int] | None = None,
     ) -> None:
-        self.plan, self.inputs, self.live, self.copy = plan, inputs, live, copy
+        self.plan, self.inputs, self.live, self.copy = plan, inputs, live, copy or {}
         self._points: dict[ir.Axis, Points] = {}
         self._scans: dict[ir.Expr, Array] = {}
         self._own: dict[ir.Expr, Array] = {}

@@ -25,6 +25,12 @@ def unrolled(plan: ir.Plan) -> dict[ir.Which, str]:
     return chosen
 
 
+def proved_apart(plan: ir.Plan, chosen: Mapping[ir.Which, str]) -> dict[ir.Which, str]:
+    """The copies left, for a plan whose bounds do not follow from what holds for all of them."""
+    left = [w for w in plan.copies if w not in chosen]
+    return dict.fromkeys(left, "its bounds are proved for each alone")
+
+
 def held_between(stages: Stages, schedules: Iterable[Schedule]) -> dict[ir.Which, str]:
     """The copies of which a launch keeps values for a later one: each has a buffer of its own."""
     kept = [o for p in stages.plans for o in p.outputs if o.name in stages.kept]
@@ -39,7 +45,10 @@ def reasons(plan: ir.Plan, chosen: Mapping[ir.Which, str]) -> tuple[tuple[str, s
     return tuple(
         (w.name, f"{w.count} copies, written out: {chosen[w]}")
         if w in chosen
-        else (w.name, f"{w.count} copies share their lines: a program's number says which is its own")
+        else (
+            w.name,
+            f"{w.count} copies share their lines: a program's number says which is its own",
+        )
         for w in plan.copies
     )
 

@@ -9,6 +9,7 @@ from metaplan.copies import counts
 from metaplan.interp import buffer_shape
 from metaplan.lower import partials, tails, work
 from metaplan.lower.emit import stride_name
+from metaplan.lower.tables import width
 from metaplan.program import Buffer, Kernel, Param, Program, Region, Role
 from metaplan.schedule import Schedule
 
@@ -75,6 +76,11 @@ def params(schedule: Schedule, regions: tuple[Region, ...], promises: int) -> tu
         if i.name in schedule.kept:
             note = f"{i.shape}, kept by a launch before"
             every.append(Param(f"{i.name}_ptr", Role.WORKSPACE, i.name, i.dtype.value, note))
+            continue
+        if i.each:
+            shape = f"int64[{i.dims[0]}, {width(i)}]"
+            note = f"{shape}: the address and the strides of the {i.shape}"
+            every.append(Param(f"{i.name}_ptr", Role.INPUT, i.name, "int64", note))
             continue
         note = i.shape + (", updated in place" if i.state else "")
         every.append(Param(f"{i.name}_ptr", Role.INPUT, i.name, i.dtype.value, note))

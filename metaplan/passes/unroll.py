@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import product
 from typing import TypeVar
 
 from metaplan import ir
 from metaplan.copies import mentioned
+from metaplan.linear import facts
 from metaplan.passes.rewrite import Rewriter
+from metaplan.ranges import Interval, Ranges
 
 N = TypeVar("N", bound=ir.Node)
 C = TypeVar("C", ir.Carry, ir.Trial)
@@ -19,6 +22,37 @@ def unroll(plan: ir.Plan, chosen: Iterable[ir.Which]) -> ir.Plan:
     for which in chosen:
         plan = _unrolled(plan, which)
     return plan
+
+
+def at_copy(numbers: Mapping[ir.Which, int]) -> Rewriter:
+    """What turns a formula into that of the copy with these numbers."""
+
+    def rule(e: ir.Expr) -> ir.Expr | None:
+        match e:
+            case ir.Which() if e in numbers:
+                return ir.Const(numbers[e], loc=e.loc)
+            case ir.Choice(ir.Const(at), values, dtype) if 0 <= at < len(values):
+                return ir.Const(values[at], dtype, loc=e.loc)
+            case _:
+                return None
+
+    return Rewriter(rule)
+
+
+def span_of(
+    e: ir.Expr, ranges: Ranges, copies: Iterable[ir.Which], guard: ir.Expr | None = None
+) -> Interval:
+    """The interval of ``e`` where ``guard`` holds, proved copy by copy."""
+    exprs = (e,) if guard is None else (e, guard)
+    own = [w for w in copies if w in mentioned(exprs)]
+    found: Interval | None = None
+    for numbers in product(*(range(w.count) for w in own)):
+        made = at_copy(dict(zip(own, numbers, strict=True)))
+        given = facts(made.expr(guard)) if guard is not None else ()
+        span = ranges.of(made.expr(e), given)
+        found = span if found is None else found | span
+    assert found is not None
+    return found
 
 
 def _unrolled(plan: ir.Plan, which: ir.Which) -> ir.Plan:
@@ -67,12 +101,10 @@ class _Names:
                 return e
             return replace(e, number=self.most + 1 + e.number * self.which.count + copy)
 
+        inner = at_copy({self.which: copy}).rule
+
         def rule(e: ir.Expr) -> ir.Expr | None:
             match e:
-                case ir.Which() if e == self.which:
-                    return ir.Const(copy, loc=e.loc)
-                case ir.Choice(ir.Const(at), values, dtype) if 0 <= at < len(values):
-                    return ir.Const(values[at], dtype, loc=e.loc)
                 case ir.Carry():
                     return moved(e)
                 case ir.Trial():
@@ -80,6 +112,6 @@ class _Names:
                 case ir.Fold(_, _, _, carries):
                     return replace(e, carries=tuple(map(moved, carries)))
                 case _:
-                    return None
+                    return inner(e)
 
         return Rewriter(rule)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metaplan import interp
+from metaplan import interp, ir
 from metaplan.passes.pipeline import stages
 from tests.running import filled, garbage_buffers, loops, wrong
 from tests.samples import SAMPLES, Sample
@@ -44,8 +44,6 @@ def test_every_pass_keeps_the_meaning(sample: Sample):
 
 
 def test_the_samples_use_every_kind_of_node():
-    from metaplan import ir
-
     used = {type(e) for s in SAMPLES for e in ir.walk(*ir.exprs(s.plan.ir))}
     used |= {type(a) for s in SAMPLES for a in s.plan.ir.axes}
     used |= {type(o.tail) for s in SAMPLES for o in s.plan.ir.outputs}
@@ -58,5 +56,5 @@ def test_the_samples_use_every_kind_of_node():
 
 def test_apply_floors():
     a = np.array([-7, -1, 0, 1, 7])
-    assert interp.apply(interp.Op.DIV, a, np.full(5, 2)).tolist() == [-4, -1, 0, 0, 3]
-    assert interp.apply(interp.Op.MOD, a, np.full(5, 2)).tolist() == [1, 1, 0, 1, 1]
+    assert interp.apply(ir.Op.DIV, a, np.full(5, 2)).tolist() == [-4, -1, 0, 0, 3]
+    assert interp.apply(ir.Op.MOD, a, np.full(5, 2)).tolist() == [1, 1, 0, 1, 1]
