@@ -1,6 +1,7 @@
 """What vLLM 0.33's V1 drafters are fed with: EAGLE's padded first pass, parallel drafting, one step more.
 
-The formulas restate that engine's v1/spec_decode/utils.py and llm_base_proposer.py. In front of the
+The formulas restate that engine's v1/spec_decode/utils.py and llm_base_proposer.py, and a method of
+v1/worker/gpu_model_runner.py. In front of the
 first pass the engine counts what was accepted (one kernel), finds the token to sample from (another),
 shifts the target's tokens (copies) and, for parallel drafting, makes room and maps new slots (a kernel
 and some twenty operations); here all of it is one launch.
@@ -16,6 +17,37 @@ from metaplan import boolean, i32, i64
 from metaplan.plans.shipped import Shipped
 
 Outputs = dict[str, mp.Value | mp.Out | mp.Change]
+
+
+def vllm_spec_logits(*, drafts: int, max_tokens: int = 8192, vocabulary: int = 1 << 20) -> mp.Plan:
+    """The plan of what is verified: where the logits of drafts and bonus tokens are, and the drafts.
+
+    Args:
+        drafts: the most draft tokens of a request.
+        max_tokens: the most tokens of a request in one step (a prompt chunk).
+        vocabulary: token ids lie below.
+    """
+
+    @mp.plan
+    def vllm_spec_logits(
+        num_drafts: Annotated[i32, "req", mp.HOST, mp.between(0, drafts)],
+        num_scheduled: Annotated[i32, "req", mp.HOST, mp.between(1, max_tokens)],
+        token_ids: Annotated[i32, "token", mp.below(vocabulary)],
+    ) -> Outputs:
+        req = mp.axis("req")
+        sample = mp.ragged(req, num_drafts + 1)
+        draft = mp.ragged(req, num_drafts + 0)
+        first = mp.cumsum(num_scheduled + 0) - num_drafts - 1
+        return dict(
+            cu_num_draft_tokens=draft.indptr + num_drafts,
+            cu_num_sampled_tokens=sample.indptr + sample.length,
+            logits_indices=first + sample.offset,
+            target_logits_indices=sample.indptr + draft.offset,
+            bonus_logits_indices=sample.indptr + num_drafts,
+            draft_token_ids=token_ids[first + 1 + draft.offset],
+        )
+
+    return vllm_spec_logits
 
 
 def vllm_eagle(
@@ -206,7 +238,9 @@ DRAFTS, REQUESTS, TOKENS = 7, 1024, 8192
 
 def shipped() -> tuple[Shipped, ...]:
     sizes = {"req": REQUESTS, "tok": TOKENS, "token": TOKENS}
+    logits = {"req": REQUESTS, "sample": TOKENS, "token": TOKENS}
     return (
+        Shipped("vllm_spec_logits", lambda: vllm_spec_logits(drafts=DRAFTS), logits),
         Shipped("vllm_eagle", lambda: vllm_eagle(drafts=DRAFTS), sizes),
         Shipped(
             "vllm_parallel_drafts",

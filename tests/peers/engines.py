@@ -38,6 +38,8 @@ VLLM_REAL = (
     "model_executor/warmup/jit_warmup_triton_helper.py",
     "v1/spec_decode/utils.py",
     "v1/spec_decode/llm_base_proposer.py",
+    "v1/spec_decode/metadata.py",
+    "v1/worker/gpu_model_runner.py",
     "v1/worker/gpu/spec_decode/target_dependent_ar/speculator.py",
     "v1/worker/gpu/spec_decode/dflash/speculator.py",
     "v1/attention/backends/mla/compressor_utils.py",

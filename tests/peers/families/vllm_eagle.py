@@ -11,7 +11,12 @@ import numpy as np
 import torch
 
 from metaplan.lang.plan import Plan
-from metaplan.plans.vllm_eagle import vllm_eagle, vllm_eagle_step, vllm_parallel_drafts
+from metaplan.plans.vllm_eagle import (
+    vllm_eagle,
+    vllm_eagle_step,
+    vllm_parallel_drafts,
+    vllm_spec_logits,
+)
 from tests.peers.batches import table
 from tests.peers.engines import vllm
 from tests.peers.peer import Batch, Peer, Setup, Tensors, Theirs
@@ -21,6 +26,7 @@ PAGE, REQ, DRAFTS, CHUNK, MODEL_LEN = 16, 6, 3, 40, 320
 VOCABULARY, SERVED = 1000, 32768
 PROPOSER = "v1/spec_decode/llm_base_proposer.py"
 UTILS = "v1/spec_decode/utils.py"
+RUNNER = "v1/worker/gpu_model_runner.py"
 MASK_TOKEN = 7
 
 
@@ -233,7 +239,66 @@ def step_bench(requests: int, query: int) -> tuple[Setup, Batch]:
     return Setup(plan, {"req": requests, "page": width}), batch
 
 
+# ------------------------------------------------------------ what is verified
+
+
+def logits(rng: np.random.Generator, rows: Rows, drafts: int) -> Batch:
+    prompt = rows.query_lens > drafts + 1
+    inputs = dict(
+        num_drafts=np.where(prompt, 0, rows.query_lens - 1).astype(np.int32),
+        num_scheduled=rows.query_lens,
+        token_ids=rng.integers(0, VOCABULARY, rows.tokens).astype(np.int32),
+    )
+    return Batch(inputs, {"req": rows.count}, rows.label, {"rows": rows})
+
+
+def logits_batches(rng: np.random.Generator) -> Iterator[Batch]:
+    for rows, _ in verified(rng, REQ, DRAFTS, CHUNK, MODEL_LEN - 1):
+        yield logits(rng, rows, DRAFTS)
+
+
+def logits_theirs(
+    batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], device: str
+) -> Theirs:
+    rows, cls = batch.extra["rows"], vllm().module(RUNNER).GPUModelRunner
+    most = max(rows.tokens, 2 * rows.count) + 1
+    me: Any = SimpleNamespace(
+        arange_np=np.arange(most, dtype=np.int64),
+        _arange_scratch=np.zeros(most, np.int64),
+        input_ids=SimpleNamespace(gpu=given["token_ids"]),
+        device=device,
+    )
+    me._get_cumsum_and_arange = lambda *a, **k: cls._get_cumsum_and_arange(me, *a, **k)
+    num_drafts, found = np.asarray(batch.inputs["num_drafts"]), {}
+
+    def call() -> None:
+        step = cls._calc_spec_decode_metadata(me, num_drafts, rows.starts[1:])
+        found.update({n: getattr(step, n) for n in before})
+
+    return Theirs(call, lambda: found, captured=False)
+
+
+def logits_bench(requests: int, query: int) -> tuple[Setup, Batch]:
+    rows, drafts = served(requests, query), max(query - 1, 2)
+    plan = lambda: vllm_spec_logits(drafts=drafts, max_tokens=query)  # noqa: E731
+    batch = logits(np.random.default_rng(0), rows, drafts)
+    return Setup(plan, {"req": requests, "token": rows.tokens}), batch
+
+
 PEERS = (
+    Peer(
+        name="vLLM logits of drafts",
+        engine="vllm",
+        plan="vllm_spec_logits",
+        replaces=(f"{RUNNER}:GPUModelRunner._calc_spec_decode_metadata",),
+        setup=Setup(
+            lambda: vllm_spec_logits(drafts=DRAFTS, max_tokens=CHUNK, vocabulary=VOCABULARY),
+            {"req": REQ, "token": REQ * CHUNK},
+        ),
+        batches=logits_batches,
+        theirs=logits_theirs,
+        bench=logits_bench,
+    ),
     first_pass_peer("vLLM EAGLE first pass", "vllm_eagle", 0, True),
     first_pass_peer("vLLM parallel drafts", "vllm_parallel_drafts", DRAFTS, True),
     first_pass_peer("vLLM draft model first pass", "vllm_parallel_drafts", 1, False),

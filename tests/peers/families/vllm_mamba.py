@@ -215,7 +215,8 @@ def decodes_theirs(path: str, name: str) -> Any:
                     extra=extra,
                 )
 
-        return Theirs(call, lambda: kept(made, name), captured=False)
+        # GDN sends its mask of drafts from the host.
+        return Theirs(call, lambda: kept(made, name), captured=not drafts or "KDA" in name)
 
     return theirs
 
