@@ -16,6 +16,8 @@ FAMILIES = (
     "sglang_eagle",
     "sglang_dsa",
     "sglang_dsv4",
+    "sglang_mamba",
+    "sglang_msa",
     "sglang_prefix_chunks",
     "sglang_alloc",
     "sglang_aiter",
