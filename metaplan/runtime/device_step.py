@@ -20,6 +20,7 @@ from metaplan.runtime.buffers import allocate
 from metaplan.runtime.compiled import Kernel, compile_kernel, this_target
 from metaplan.runtime.launch import Launch, Sequence
 from metaplan.runtime.layout import Field
+from metaplan.runtime.lists import Tables
 from metaplan.runtime.movers import mover_for
 from metaplan.runtime.staging import Ring
 from metaplan.runtime.step import Step
@@ -81,6 +82,8 @@ class DeviceStep(Step):
             if s.staged or s.scalar
         ]
         self.ring = Ring(staged, mover_for(device), lag=lag) if staged else None
+        listed = any(s.members for s in self.slots.values())
+        self._tables = Tables(self.slots, device, lag) if listed else None
         self.tensors: dict[str, torch.Tensor] = {}
         self.words: dict[str, int] = {}
         self.hosted: dict[str, Any] = {}
@@ -134,10 +137,14 @@ class DeviceStep(Step):
         self._known(inputs)
         live = self._live(inputs)
         tensors: dict[str, torch.Tensor] = {}
+        lists: dict[str, tuple[torch.Tensor, ...]] = {}
         hosted: dict[str, Any] = {}
         for name, value in inputs.items():
             slot = self.slots[name]
-            if slot.staged:
+            if slot.members:
+                rows = live.get(self._root(slot.members[0]))
+                lists[name] = given.check_list(slot, value, self.device, rows)
+            elif slot.staged:
                 hosted[name] = given.check_array(slot, value, live.get(self._root(slot), 0) or 0)
             elif given.is_tensor(value):
                 if value is not self.tensors.get(name):
@@ -147,10 +154,20 @@ class DeviceStep(Step):
                 hosted[name] = given.check_int(slot, value)
             else:
                 raise catalogue.wrong_type(name, slot.shape, f"a {type(value).__name__}")
-        self._short(live, tensors)
+        self._short(live, tensors, lists)
         self._repeated(live, hosted)
+        self._list(lists)
         self._take(tensors, hosted)
         return self
+
+    def _list(self, lists: dict[str, tuple[torch.Tensor, ...]]) -> None:
+        """Lists of tensors: what the kernels take is where their table is."""
+        if self._tables is None or not lists:
+            return
+        self._tables.take(lists)
+        for name in lists:
+            if name not in self.words:
+                self._point(name, self._tables.address(name), None)
 
     def _root(self, slot: given.Slot) -> str:
         if slot.given is not None and slot.roots[:1] == (True,):
@@ -169,13 +186,18 @@ class DeviceStep(Step):
             )
         return known
 
-    def _short(self, live: dict[str, int | None], new: dict[str, torch.Tensor]) -> None:
+    def _short(
+        self, live: dict[str, int | None], new: dict[str, torch.Tensor], lists: dict[str, Any]
+    ) -> None:
         """Tensors bound before that are too short for a live number that grew."""
-        for name, tensor in self.tensors.items():
-            root = self._root(self.slots[name])
-            needed = live.get(root)
-            if name not in new and needed is not None and tensor.shape[0] < needed:
-                given.check_tensor(self.slots[name], tensor, self.device, needed)
+        held = [(self.slots[n], t) for n, t in self.tensors.items() if n not in new]
+        if self._tables is not None:
+            kept = ((self.slots[n], ts) for n, ts in self._tables.tensors.items() if n not in lists)
+            held += [pair for slot, ts in kept for pair in zip(slot.members, ts, strict=True)]
+        for slot, tensor in held:
+            needed = live.get(self._root(slot))
+            if needed is not None and tensor.shape[0] < needed:
+                given.check_tensor(slot, tensor, self.device, needed)
 
     def _repeated(self, live: dict[str, int | None], new: dict[str, Any]) -> None:
         """Host arrays that name an element twice, those bound before too: more of their rows may be live."""

@@ -35,16 +35,26 @@ class HostStep(Step):
             raise catalogue.missing_arguments(self.built.bound.name, missing)
         plan = self.built.bound
         live = {n: int(np.asarray(self.values[n]).reshape(-1)[0]) for n in plan.root_names()}
-        arrays = {i.name: np.asarray(self.values[i.name]) for i in plan.inputs}
+        arrays: dict[str, Any] = {
+            i.name: self.values[i.name] if i.each else np.asarray(self.values[i.name])
+            for i in plan.inputs
+        }
         for i in plan.inputs:
             if not i.dims:
                 arrays[i.name] = arrays[i.name].reshape(1).astype(i.dtype.value)
         for slot in self.slots.values():
             if slot.given is not None and not slot.scalar:
-                first = live[str(slot.given.dims[0])] if slot.roots[0] else None
-                given.check_shape(slot, arrays[slot.name].shape, first)
-                if slot.distinct:
-                    given.check_distinct(slot, arrays[slot.name], first)
+                value = arrays[slot.name]
+                each = zip(slot.members, value, strict=True) if slot.members else [(slot, value)]
+                for one, array in each:
+                    assert one.given is not None
+                    first = live[str(one.given.dims[0])] if one.roots[0] else None
+                    given.check_shape(one, array.shape, first)
+                    if one.distinct:
+                        given.check_distinct(one, array, first)
+                if slot.packed:
+                    rest = max(slot.capacity[0] - len(value), 0)
+                    arrays[slot.name] = np.pad(value, [(0, rest)] + [(0, 0)] * (value.ndim - 1))
         self.counts += interp.run(plan, arrays, live, self.arrays)
 
     def bind(self, **inputs: Any) -> Step:
@@ -55,6 +65,9 @@ class HostStep(Step):
         return self
 
     def _taken(self, slot: given.Slot, value: Any) -> Any:
+        if slot.members:
+            given.check_length(slot, value)
+            return [self._taken(m, v) for m, v in zip(slot.members, value, strict=True)]
         if given.is_tensor(value):
             dims = min(slot.capacity[:1], default=0) if slot.roots[:1] == (True,) else None
             shortest = min(dims, value.shape[0]) if dims is not None and value.ndim else None

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from metaplan import catalogue, ir
 from metaplan.ir import Home
+from metaplan.reach import reach
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +25,11 @@ class Slot:
     given: ir.Input | None
     capacity: tuple[int, ...]
     roots: tuple[bool, ...]
+    roots_capacity: int = 0
+    members: tuple[Slot, ...] = ()
+    """For a list of tensors: what each of them must be."""
+    packed: bool = False
+    """Whether its rows are the points of a ragged axis: as many as are live, which only the plan knows."""
 
     @property
     def scalar(self) -> bool:
@@ -58,16 +64,20 @@ class Slot:
             self.given.dtype.hi if hi is None else hi,
         )
 
-    roots_capacity: int = 0
 
-
-def slots(plan: ir.Plan) -> dict[str, Slot]:
+def slots(plan: ir.Plan, placed: ir.Plan) -> dict[str, Slot]:
     """Every argument of a step by name: the inputs, then the live sizes."""
     roots = set(plan.root_names())
+    ragged = {a.name for a in plan.axes if isinstance(a, ir.Ragged)}
     made: dict[str, Slot] = {}
     for i in plan.inputs:
-        capacity = plan.extents(i)
-        made[i.name] = Slot(i.name, i, capacity, tuple(d in roots for d in i.dims))
+        capacity, live = plan.extents(i), tuple(d in roots for d in i.dims)
+        members: list[Slot] = []
+        for at, shape in enumerate(reach(placed, i) if i.each else ()):
+            one = replace(i, name=f"{i.name}[{at}]", dims=i.dims[1:], each=False)
+            members.append(Slot(one.name, one, shape, live[1:]))
+        packed = i.home is Home.HOST and not ragged.isdisjoint(map(str, i.dims[:1]))
+        made[i.name] = Slot(i.name, i, capacity, live, members=tuple(members), packed=packed)
     for name in plan.root_names():
         made[name] = Slot(name, None, (), (), plan.size(name))
     return made
@@ -97,6 +107,27 @@ def check_tensor(slot: Slot, tensor: torch.Tensor, device: torch.device, live: i
     check_shape(slot, shape, live)
     if shape[-1] > 1 and tensor.stride(-1) != 1:
         raise catalogue.not_contiguous(slot.name, tuple(tensor.stride()))
+
+
+def check_list(
+    slot: Slot, value: Any, device: torch.device, live: int | None
+) -> tuple[torch.Tensor, ...]:
+    """A list of tensors, each of which the plan can read as far as it does."""
+    check_length(slot, value)
+    for member, tensor in zip(slot.members, value, strict=True):
+        if not is_tensor(tensor):
+            raise catalogue.wrong_type(member.name, member.shape, f"a {type(tensor).__name__}")
+        check_tensor(member, tensor, device, live)
+    return tuple(value)
+
+
+def check_length(slot: Slot, value: Any) -> None:
+    if isinstance(value, list | tuple) and len(value) == len(slot.members):
+        return
+    got = f"a {type(value).__name__}"
+    if isinstance(value, list | tuple):
+        got += f" of {len(value)}"
+    raise catalogue.not_listed(slot.name, len(slot.members), slot.shape, got)
 
 
 def _too_far(slot: Slot, tensor: torch.Tensor) -> bool:

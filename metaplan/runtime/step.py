@@ -52,7 +52,7 @@ class Step(ABC):
 
     def __init__(self, built: Built) -> None:
         self.built = built
-        self.slots: dict[str, Slot] = slots(built.bound)
+        self.slots: dict[str, Slot] = slots(built.bound, built.placed)
         self.closed = False
 
     def __getattr__(self, name: str) -> torch.Tensor:

@@ -20,7 +20,7 @@ LAYERS = (
     ("passes",),
     ("lang",),
     ("target", "program"),
-    ("sums", "writes", "schedule", "unrolling"),
+    ("sums", "writes", "schedule", "unrolling", "reach"),
     ("lower", "codegen", "explain"),
     ("compiler", "export"),
     ("cache", "debugging"),
