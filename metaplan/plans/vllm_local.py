@@ -15,6 +15,8 @@ import metaplan as mp
 from metaplan import i32
 from metaplan.plans.shipped import Shipped
 
+Outputs = dict[str, mp.Value | mp.Out]
+
 
 def vllm_local_attention(
     *,
@@ -72,6 +74,7 @@ def vllm_window_attention(
     *,
     window: int = 4096,
     threshold: int = 1,
+    sharing: bool = False,
     page: int = 16,
     max_model_len: int = 131072,
     max_query: int = 8192,
@@ -82,6 +85,7 @@ def vllm_window_attention(
     Args:
         window: tokens that a token sees, itself among them.
         threshold: a request of at most so many query tokens is a decode.
+        sharing: layers without a cache of their own read that of others, and want lists for it.
         page: tokens a page.
         max_model_len: the longest sequence; the block table has a column for each of its pages.
         max_query: the most query tokens of a request.
@@ -94,7 +98,7 @@ def vllm_window_attention(
         query_start_loc: Annotated[i32, "req_fence", mp.below(1 << 24)],
         seq_lens: Annotated[i32, "req", mp.between(0, max_model_len)],
         block_table: Annotated[i32, "req", "page", mp.below(num_pages)],
-    ) -> mp.Outputs:
+    ) -> Outputs:
         req = mp.axis("req")
         query_len = query_start_loc[req.index + 1] - query_start_loc[req]
         query_len = mp.expect(query_len, 0, max_query)
@@ -105,28 +109,28 @@ def vllm_window_attention(
         at = mp.minimum(first + kept.offset, columns - 1)
 
         extends, prompts = ~decode & (before > 0), ~decode & (before == 0)
+        later = mp.compact(req, ~decode)
         extend = mp.compact(req, extends)
         prompt = mp.compact(req, prompts)
-        other = mp.compact(req, ~decode)
         seen = mp.minimum(seq_lens, query_len + window)
+        query = mp.ragged(later, mp.where(decode, 0, query_len))
         key = mp.ragged(extend, mp.where(extends, seen, 0))
-        extend_query = mp.ragged(extend, mp.where(extends, query_len, 0))
         prompt_query = mp.ragged(prompt, mp.where(prompts, query_len, 0))
-        query = mp.ragged(other, mp.where(decode, 0, query_len))
-        return dict(
+        outputs: Outputs = dict(
             swa_block_table=mp.keep(block_table[req, at], where=decode),
             swa_seq_lens=mp.keep(seq_lens - first * page, where=decode),
-            extend_query_start_loc=extend_query.indptr,
             swa_cu_seqlens=key.indptr,
             swa_seq_starts=mp.on(extend, seq_lens - seen),
             swa_token_to_batch=mp.on(key, key.row),
+            later_query_start_loc=query.indptr,
             prefill_query_start_loc=prompt_query.indptr,
-            sharing_query_start_loc=query.indptr,
-            sharing_token_to_batch=mp.on(query, query.row),
-            sharing_seq_starts=mp.on(other, before),
             num_extends=extend.size,
             num_prefills=prompt.size,
         )
+        if sharing:
+            outputs["later_token_to_batch"] = mp.on(query, query.row)
+            outputs["later_seq_starts"] = mp.on(later, before)
+        return outputs
 
     return vllm_window_attention
 
@@ -137,6 +141,6 @@ def shipped() -> tuple[Shipped, ...]:
         Shipped(
             "vllm_window_attention",
             vllm_window_attention,
-            {"req": 1024, "page": 8192, "key": 1 << 17, "query": 8192},
+            {"req": 1024, "page": 8192, "key": 1 << 17},
         ),
     )

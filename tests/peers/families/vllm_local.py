@@ -42,7 +42,9 @@ def local(chunk: int, width: int) -> Plan:
 
 def window(size: int, width: int) -> Plan:
     longest = width * PAGE
-    return vllm_window_attention(window=size, page=PAGE, max_model_len=longest, max_query=MOST)
+    return vllm_window_attention(
+        window=size, sharing=True, page=PAGE, max_model_len=longest, max_query=MOST
+    )
 
 
 def step(
@@ -100,7 +102,7 @@ def bench_local(requests: int, query: int) -> tuple[Setup, Batch]:
 def bench_window(requests: int, query: int) -> tuple[Setup, Batch]:
     rng, _, seq_lens = served_step(requests, query)
     width, query_len = SERVED // PAGE, np.ones(requests, np.int32)
-    sizes = {"req": requests, "page": width, "key": 1 << 17, "query": 8192}
+    sizes = {"req": requests, "page": width, "key": 1 << 17}
     batch = step(rng, query_len, seq_lens, "", width, window=SERVED_WINDOW)
     return Setup(lambda: window(SERVED_WINDOW, width), sizes), batch
 
@@ -191,19 +193,21 @@ def theirs_window(
         )
         if made.prefill_metadata is not None:
             results["prefill_query_start_loc"] = made.prefill_metadata.query_start_loc
+        if made.kv_sharing_metadata is not None:
+            shared = made.kv_sharing_metadata
+            starts = shared.query_start_loc.clone()
+            results |= dict(
+                later_query_start_loc=starts,
+                later_token_to_batch=shared.token_to_batch,
+                later_seq_starts=shared.seq_starts,
+            )
         if made.extend_metadata is not None:
             lists = made.extend_metadata.chunk_context_metadata.swa_metadata
+            starts[: made.num_extends + 1] = made.extend_metadata.query_start_loc
             results |= dict(
-                extend_query_start_loc=made.extend_metadata.query_start_loc,
                 swa_cu_seqlens=lists.swa_cu_seqlens,
                 swa_seq_starts=lists.swa_seq_starts,
                 swa_token_to_batch=lists.swa_token_to_batch,
-            )
-        if made.kv_sharing_metadata is not None:
-            results |= dict(
-                sharing_query_start_loc=made.kv_sharing_metadata.query_start_loc,
-                sharing_token_to_batch=made.kv_sharing_metadata.token_to_batch,
-                sharing_seq_starts=made.kv_sharing_metadata.seq_starts,
             )
         return results
 
