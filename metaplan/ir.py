@@ -87,6 +87,7 @@ from metaplan.terms import dtype_of as dtype_of
 from metaplan.terms import near as near
 from metaplan.terms import parent as parent
 from metaplan.terms import rebuild as rebuild
+from metaplan.terms import tried as tried
 from metaplan.terms import walk as walk
 
 # ------------------------------------------------------------- the plan

@@ -218,6 +218,8 @@ class Ranges:
                 return Interval(max(a.lo, b.lo), max(a.hi, b.hi))
             case Op.LT | Op.LE | Op.EQ | Op.NE:
                 return Interval(0, 1)
+            case Op.AND if (low := self._low(lhs, rhs, given)) is not None:
+                return low
             case Op.AND if a.lo >= 0 or b.lo >= 0:
                 ends = [x.hi for x in (a, b) if x.lo >= 0]
                 return Interval(0, min(ends))
@@ -231,6 +233,20 @@ class Ranges:
             case _:
                 dtype = ir.dtype_of(lhs)
                 return Interval(dtype.lo, dtype.hi)
+
+    def _low(self, of: ir.Expr, mask: ir.Expr, given: Facts) -> Interval | None:
+        """The lower part of two numbers in one word, also where those words were sorted."""
+        match of, mask:
+            # ((a << k) | b) & m => b   for 0 <= b <= m < 2 ** k, m all ones
+            case (
+                ir.Bin(Op.OR, ir.Bin(Op.SHL, _, ir.Const(k)), part)
+                | ir.Sort(ir.Bin(Op.OR, ir.Bin(Op.SHL, _, ir.Const(k)), part)),
+                ir.Const(m),
+            ) if m >= 0 and m == _ones(m) and m < 1 << k:
+                span = self.of(part, given if not isinstance(of, ir.Sort) else ())
+                return span if span.inside(0, m) else None
+            case _:
+                return None
 
     # ------------------------------------------------------------- axes
 

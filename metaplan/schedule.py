@@ -7,12 +7,13 @@ program finds its own start by summing the counts of the rows before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from math import prod
 
 from metaplan import ir
 from metaplan.copies import mentioned, of_output
+from metaplan.looking import rows_along, sequence
 from metaplan.ranges import Ranges
 from metaplan.sums import frame, sums
 from metaplan.target import Target
@@ -45,6 +46,8 @@ class Limits:
     """points that ask another axis side by side: each is a row of a sweep"""
     wide_rows: int = 16
     """most rows that a program takes beside lanes"""
+    folded: int = 32
+    """most rows that a program takes along a fold"""
     spread: int = 2
     """programs for each processor, from where on they take more rows instead"""
     num_warps: int = 4
@@ -58,7 +61,8 @@ class Work:
     """Stores that run in the same programs: ``rows`` flattened axes, ``lanes`` along the last one.
 
     Without ``rows`` the lanes are the root's rows; without ``lanes`` each row is one point, and
-    ``reduces`` says that a row is summed up over an axis below. ``programs`` is for each of the
+    ``reduces`` says that a row is summed up over an axis below. The points of ``sequence`` come one
+    after the other; ``whole``: all lanes of a row are in one tile. ``programs`` is for each of the
     ``copies`` whose lines are shared.
     """
 
@@ -73,13 +77,36 @@ class Work:
     programs: int = 1
     in_order: bool = False
     reduces: bool = False
+    sequence: ir.Axis | None = None
+    whole: bool = False
     copies: tuple[ir.Which, ...] = ()
 
     @property
     def column(self) -> bool:
         """Whether several rows stand as a column beside lanes; else they are one vector."""
         beside = self.lanes is not None or self.reduces or self.in_order
-        return self.rows_per_program > 1 and beside
+        return self.rows_per_program > 1 and (beside or self.sequence is not None)
+
+    @property
+    def axes(self) -> tuple[ir.Axis, ...]:
+        """The axes that its points are enumerated along."""
+        last = self.lanes if self.lanes is not None else self.sequence
+        return self.rows if last is None else (*self.rows, last)
+
+    @property
+    def roots(self) -> tuple[ir.Expr, ...]:
+        """What it computes for its points."""
+        stored = (e for w in self.writes for e in w.roots())
+        return (*stored, *(c.bad for _, c in self.checks))
+
+    def mapped(self, along: tuple[ir.Axis, ...], rule: Callable[[ir.Expr], ir.Expr]) -> Work:
+        """The same work, with other expressions for the points of ``along``."""
+        writes = (w.mapped(rule) if frame(w.axis) == along else w for w in self.writes)
+        checks = (
+            (n, replace(c, bad=rule(c.bad)) if frame(c.axis) == along else c)
+            for n, c in self.checks
+        )
+        return replace(self, writes=tuple(writes), checks=tuple(checks))
 
     def widths(self, ranges: Ranges) -> tuple[int, ...]:
         return tuple(ranges.bound(a) for a in self.rows)
@@ -236,9 +263,17 @@ def _shaped(
     axes: tuple[ir.Axis, ...], roots: tuple[ir.Expr, ...], ranges: Ranges, limits: Limits
 ) -> Work:
     """An empty work for points along ``axes``: short rows are flattened, long ones have lanes."""
+    along = sequence(axes, roots)
+    if along is not None:
+        rows = axes[:-1] if frame(along) == axes else axes
+        return Work(f"{along.name}_fold", rows, None, (), (), sequence=along)
     if not axes:
         return Work("batch", (), None, (), ())
     last = axes[-1]
+    if found := rows_along(axes, roots):
+        whole = any(isinstance(e, ir.Sort) for e in found)
+        name = f"{last.name}_{'sorted' if whole else 'rows'}"
+        return Work(name, axes[:-1], last, (), (), whole=whole)
     inner = [e for e in ir.walk(*roots) if isinstance(e, ir.Reduce) and e.to is not None]
     if any(frame(e.to) == axes for e in inner):
         return Work(f"{last.name}_sums", axes, None, (), (), reduces=True)
@@ -258,6 +293,8 @@ def _alike(a: Work, b: Work) -> bool:
     if a.in_order or b.in_order or a.copies != b.copies:
         return False
     if a.reduces != b.reduces or len(a.rows) != len(b.rows):
+        return False
+    if a.sequence != b.sequence or a.whole != b.whole:
         return False
     if a.lanes is None or b.lanes is None:
         return a.lanes is b.lanes and all(map(same_lanes, a.rows, b.rows))
@@ -282,14 +319,15 @@ def _host(
 ) -> None:
     """A check runs where its value is computed anyway; else in a work of its own."""
     axes = frame(check.axis)
+    shape = _shaped(axes, (check.bad,), ranges, limits)
+    own = shape.sequence is not None or rows_along(axes, (check.bad,))
     for at, w in enumerate(works):
         if w.in_order or w.copies != copies:
             continue
-        whole = (*w.rows, *([w.lanes] if w.lanes is not None else []))
-        if len(whole) == len(axes) and all(map(same_lanes, whole, axes)):
+        fits = len(w.axes) == len(axes) and all(map(same_lanes, w.axes, axes))
+        if _alike(w, shape) if own else fits and w.sequence is None:
             works[at] = replace(w, checks=(*w.checks, (check.number, check)))
             return
-    shape = _shaped(axes, (check.bad,), ranges, limits)
     name = _fresh(f"check_{shape.name}", [w.name for w in works])
     works.append(replace(shape, name=name, checks=((check.number, check),), copies=copies))
 
@@ -310,18 +348,22 @@ def _in_order(plan: ir.Plan, every: list[Write], root: ir.Axis) -> Work:
 
 
 def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
-    if not w.rows and w.lanes is None:
+    if not w.axes or (w.sequence is not None and not w.rows):
         return w
     room = max(target.processors * limits.waves // prod(c.count for c in w.copies), 1)
     if not w.rows:
         assert w.lanes is not None
         bound = ranges.bound(w.lanes)
-        asks = _asks((e for write in w.writes for e in write.roots()), (w.lanes,))
+        asks = _asks(w.roots, (w.lanes,))
         tile = min(power(bound), limits.askers if asks else limits.vector)
+        tile = power(bound) if w.whole else tile
         return replace(w, tile=tile, programs=-(-bound // tile))
     points = _points(w, ranges)
+    if w.sequence is not None:
+        rows = min(power(points // (limits.spread * target.processors)), limits.folded)
+        return replace(w, rows_per_program=rows, programs=min(-(-points // rows), room))
     if w.lanes is None and not w.in_order:
-        asks = _asks((e for write in w.writes for e in write.roots()), w.rows)
+        asks = _asks(w.roots, w.rows)
         most = limits.askers if asks else 32 if w.reduces else limits.vector
         rows = min(most, power(points))
         return replace(w, rows_per_program=rows, programs=min(-(-points // rows), room))
@@ -330,20 +372,23 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
         long = any(ranges.bound(axis) > limits.short for axis in below)
         rows = 1 if long else min(power(points // (limits.spread * target.processors)), 16)
         blocks = -(-points // max(rows, 1))
-        return replace(
-            w, rows_per_program=max(rows, 1), tile=limits.lanes, programs=min(blocks, room)
-        )
+        sorts = [e for e in ir.near(*w.roots) if isinstance(e, ir.Sort)]
+        tile = max(limits.lanes, *(power(ranges.bound(e.over)) for e in sorts), 1)
+        return replace(w, rows_per_program=max(rows, 1), tile=tile, programs=min(blocks, room))
     assert w.lanes is not None
     bound = ranges.bound(w.lanes)
     rows = 1
     long = bound > limits.long
-    if not (long or _scans_lanes(w)):
+    alone = _scans_lanes(w) and (bound > limits.short or points * bound > limits.recompute)
+    if not (long or alone or _asks(w.roots, w.axes)):
         rows = max(1, min(power(points // (limits.spread * target.processors)), limits.wide_rows))
     widest = limits.long if long else limits.lanes if rows == 1 else limits.wide_lanes
+    if w.whole and bound > widest:
+        rows, widest = 1, limits.long
     tile = min(power(bound), widest)
     blocks = -(-points // rows)
     splits = 1
-    if bound > tile and not sums(e for write in w.writes for e in write.roots()):
+    if bound > tile and not (sums(w.roots) or rows_along(w.axes, w.roots)):
         splits = max(1, min(-(-bound // tile), 4, room // max(min(blocks, room), 1)))
     programs = min(blocks, max(room // splits, 1)) * splits
     return replace(w, rows_per_program=rows, tile=tile, splits=splits, programs=programs)
@@ -353,8 +398,7 @@ def _scans_lanes(w: Work) -> bool:
     """Whether a running sum goes along the lanes: then a program has one row, from its start."""
     if w.lanes is None:
         return False
-    roots = [e for write in w.writes for e in write.roots()]
-    return any(same_lanes(axis, w.lanes) for s in sums(roots) for axis in frame(s.over)[-1:])
+    return any(same_lanes(axis, w.lanes) for s in sums(w.roots) for axis in frame(s.over)[-1:])
 
 
 def _tails(plan: ir.Plan, target: Target) -> list[Tail]:
@@ -387,11 +431,15 @@ def _fresh(wish: str, taken: list[str]) -> str:
 def _reason(w: Work, ranges: Ranges) -> str:
     if not w.rows:
         where = "one cell" if w.lanes is None else f"rows of {w.lanes.name}, {w.tile} a program"
+        if w.sequence is not None:
+            where = f"the points of {w.sequence.name} one after the other"
         return f"{where}: {w.programs} programs"
     rows = " x ".join(f"{a.name} {n}" for a, n in zip(w.rows, w.widths(ranges), strict=True))
     lanes = "flattened" if w.lanes is None else f"{w.tile} lanes of {w.lanes.name}"
     if w.in_order:
         lanes = "then what lies below each"
+    if w.sequence is not None:
+        lanes = f"then their points of {w.sequence.name} one after the other"
     text = f"rows {rows}; {w.rows_per_program} a program, {lanes}"
     if w.splits > 1:
         text += f", {w.splits} programs share a long row"

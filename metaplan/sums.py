@@ -41,7 +41,7 @@ def sums(roots: Iterable[ir.Expr]) -> list[ir.Scan]:
         match e:
             case ir.Scan():
                 found.setdefault(normal(e))
-            case ir.Reduce(ir.Monoid.SUM, of, over, None):
+            case ir.Reduce(ir.Monoid.SUM, of, over, None) if not ir.tried(e):
                 found.setdefault(normal(ir.Scan(of, over, loc=e.loc)))
             case ir.Size(ir.Ragged() | ir.Part() as axis):
                 found.setdefault(normal(ir.Scan(axis.length, axis.parent, loc=e.loc)))

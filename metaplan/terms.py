@@ -546,6 +546,13 @@ def asked(of: Expr) -> tuple[Given, ...]:
     return tuple(found)
 
 
+def tried(e: Expr) -> bool:
+    """Whether ``e`` depends on a number that a search around it tries."""
+    every = set(walk(e))
+    known = {x.trial for x in every if isinstance(x, Bisect)}
+    return any(isinstance(x, Trial) and x not in known for x in every)
+
+
 def deeper(a: Axis | None, b: Axis | None) -> Axis | None:
     """The deeper of two axes on one branch; values on different branches never meet."""
     if a is None or b is None:

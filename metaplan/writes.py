@@ -39,6 +39,17 @@ class Write:
         return (*self.at, *extra, self.value)
 
 
+    def mapped(self, rule: Callable[[ir.Expr], ir.Expr]) -> Write:
+        """The same write of other expressions."""
+        return replace(
+            self,
+            value=rule(self.value),
+            where=_optional(rule, self.where),
+            position=_optional(rule, self.position),
+            at=tuple(map(rule, self.at)),
+        )
+
+
 def cells(plan: ir.Plan, o: ir.Output) -> int:
     """How many elements one copy of ``o`` has."""
     return prod(copy_shape(plan, o))

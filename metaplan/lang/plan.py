@@ -294,6 +294,9 @@ def _at_cell(e: ir.Expr, axis: ir.Axis | None) -> ir.Expr:
     match e:
         case ir.Index(own) if own == axis:
             return ir.Cell(loc=e.loc)
+        # one number of the batch, whatever it is made of
+        case _ if ir.axis_of(e) is None:
+            return e
         case _:
             return ir.rebuild(e, tuple(_at_cell(c, axis) for c in ir.children(e)))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from metaplan import catalogue, ir
 from metaplan.errors import Loc
-from metaplan.ir import DType
+from metaplan.ir import DType, Op
 from metaplan.lang import demands
 from metaplan.lang.axes import Axis
 from metaplan.lang.values import Integer, Value, lift
 from metaplan.lang.words import before, indptr, number, sum, where
+
+_PLACES = DType.I32.hi
 
 
 def sort(x: Integer, over: Axis, *, descending: bool = False) -> Value:
@@ -24,14 +26,21 @@ def sort(x: Integer, over: Axis, *, descending: bool = False) -> Value:
 
 def argsort(x: Integer, over: Axis, *, descending: bool = False) -> Value:
     """int32: which place of the row the j-th number of ``x`` comes from; equal numbers keep their order."""
-    if ir.dtype_of(lift(x)) is DType.I64:
-        raise catalogue.argsort_wide(Loc.here())
-    place = over.offset
+    loc, given = Loc.here(), number(x)
+    if ir.dtype_of(given) is DType.I64:
+        raise catalogue.argsort_wide(loc)
+    quiet = loc.unnamed()
+    place: ir.Expr = ir.Offset(demands.axis("argsort", over, loc), loc=quiet)
+    last = ir.Const(_PLACES, loc=quiet)
     if descending:
-        place = 0x7FFFFFFF - place
-    key = (Value(ir.Cast(number(x), DType.I64)) << 32) | Value(ir.Cast(place.expr, DType.I64))
-    low = Value(ir.Cast((sort(key, over, descending=descending) & 0x7FFFFFFF).expr, DType.I32))
-    return 0x7FFFFFFF - low if descending else low
+        place = ir.Bin(Op.SUB, last, place, loc=quiet)
+    high = ir.Bin(Op.SHL, ir.Cast(given, DType.I64, loc=quiet), ir.Const(32, DType.I64), loc=quiet)
+    key = ir.Bin(Op.OR, high, ir.Cast(place, DType.I64, loc=quiet), loc=quiet)
+    keys = sort(Value(key), over, descending=descending).expr
+    low = ir.Bin(Op.AND, keys, ir.Const(_PLACES, DType.I64), loc=quiet)
+    if not descending:
+        return Value(ir.Cast(low, DType.I32, loc=loc))
+    return Value(ir.Bin(Op.SUB, last, ir.Cast(low, DType.I32, loc=quiet), loc=loc))
 
 
 def partition(first: Value, *, per: Axis | None = None) -> Value:

@@ -36,9 +36,11 @@ def maximum(a: Integer, b: Integer) -> Value:
     return binary(Op.MAX, a, b)
 
 
-def cdiv(a: Integer, b: int) -> Value:
+def cdiv(a: Integer, b: Integer) -> Value:
     """``a / b`` rounded up, for a positive ``b``."""
-    return binary(Op.DIV, binary(Op.ADD, a, b - 1), b)
+    less = b - 1 if isinstance(b, int) else binary(Op.SUB, b, 1)
+    above = binary(Op.ADD, a, less).expr
+    return binary(Op.DIV, Value(replace(above, loc=above.loc.unnamed())), b)
 
 
 def where(cond: Value | bool, then: Integer, other: Integer) -> Value:
@@ -68,7 +70,9 @@ def cumsum(x: Value, *, per: Axis | None = None) -> Value:
 
     ``per`` is an axis above: the sum restarts at each of its rows.
     """
-    return binary(Op.ADD, Value(_scan(x)) if per is None else before(x, per), x)
+    if per is not None:
+        return binary(Op.ADD, before(x, per), Value(number(x)))
+    return binary(Op.ADD, Value(_scan(x)), x)
 
 
 def indptr(x: Value) -> Indptr:

@@ -104,13 +104,18 @@ class Tile:
     def expect(self, roots: Iterable[ir.Expr]) -> None:
         """Counts how often each expression will be used, to decide which are named."""
         seen: set[ir.Expr] = set()
+        stack: list[ir.Expr] = []
         for root in roots:
             self.counts[root] += 1
-            for e in ir.walk(root):
-                if e not in seen:
-                    seen.add(e)
-                    for c in ir.children(e):
-                        self.counts[c] += 1
+            stack.append(root)
+        while stack:
+            e = stack.pop()
+            if e in seen:
+                continue
+            seen.add(e)
+            below = _beside(e)
+            self.counts.update(below)
+            stack += below
 
     # ------------------------------------------------------------ levels
 
@@ -323,6 +328,17 @@ class Tile:
 
     def which(self, e: ir.Which) -> Text:
         raise AssertionError("a copy where none was scheduled")
+
+
+def _beside(e: ir.Expr) -> tuple[ir.Expr, ...]:
+    """What is computed where ``e`` is; a loop of its own counts what it computes."""
+    match e:
+        case ir.Fold(_, inits):
+            return inits
+        case ir.Bisect(lo, hi):
+            return (lo, hi)
+        case _:
+            return ir.children(e)
 
 
 def total_of(axis: ir.Ragged | ir.Part) -> ir.Reduce:

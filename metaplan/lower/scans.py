@@ -59,6 +59,11 @@ class Summing(Tile):
         """The tiles that sums over a child of this one's rows have made."""
         return {}
 
+    @cached_property
+    def sweeps(self) -> dict[ir.Axis, Summing]:
+        """The points of other axes that this tile's points ask, where one tile holds them all."""
+        return {}
+
     def below(self, level: Level, *, column: bool | None = None) -> Summing:
         tile = super().below(level, column=column)
         assert isinstance(tile, Summing)
@@ -73,13 +78,32 @@ class Summing(Tile):
             match e:
                 case ir.Scan():
                     scans.setdefault(normal(e))
-                case ir.Reduce(to=None):
+                case ir.Reduce(to=None) if not ir.tried(e):
                     totals.setdefault(whole(e))
                 case ir.Size(ir.Ragged() | ir.Part() as axis):
                     totals.setdefault(whole(total_of(axis)))
                 case _:
                     pass
         self.wanted = Wanted(list(scans), list(totals))
+
+    # -------------------------------------------- rows, folds and searches
+
+    def along_row(self, e: ir.RowScan | ir.Sort) -> Text:
+        from metaplan.lower.rows import along_row
+
+        return along_row(self, e)
+
+    def folded(self, e: ir.Fold | ir.Carry) -> Text:
+        from metaplan.lower.folds import folded
+
+        assert isinstance(e, ir.Fold)
+        return folded(self, e)
+
+    def searched(self, e: ir.Bisect | ir.Trial) -> Text:
+        from metaplan.lower.searches import searched
+
+        assert isinstance(e, ir.Bisect)
+        return searched(self, e)
 
     # ------------------------------------------------------------ sweeps
 
@@ -284,6 +308,8 @@ class Summing(Tile):
         bound = self.shared.ranges.bound(over)
         name = names.fresh(names.wish(e) or f"{over.name}_{e.op.value}")
         out, dtype = self.block(at), ir.dtype_of(of)
+        if self.levels[-1].shape in ("vector", "lanes"):
+            return self._reduce_places(e, of, over, name)
         looped = bound > _MANY
         first = names.fresh(f"{over.name}_first") if looped else ""
         body: list[Stmt] = [] if looped else out
@@ -299,6 +325,20 @@ class Summing(Tile):
         out.append(Let(name, empty if self.column else zero(e.op, dtype), names.note(e)))
         body.append(Let(name, combined(e.op, name, total)))
         out.append(Loop(first, "0", str(bound), str(_MANY), tuple(body)))
+        return name
+
+
+    def _reduce_places(self, e: ir.Reduce, of: ir.Expr, over: ir.Axis, name: str) -> str:
+        """The same where the rows are lanes: each goes along its own points."""
+        from metaplan.lower.places import shape, walk
+
+        out, way = self.block(len(self.levels)), walk(self, over)
+        start, inner = identity(e.op, ir.dtype_of(of)), way.tile
+        empty = f"tl.full({shape(self)}, {start}, tl.{ir.dtype_of(of).value})"
+        out.append(Let(name, empty, self.shared.names.note(e)))
+        own = f"tl.where({inner.live(len(inner.levels))}, {inner.plain(of)}, {start})"
+        way.body.append(Let(name, combined(e.op, name, own)))
+        out.append(way.loop())
         return name
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from metaplan import ir
 from metaplan.ir import Op
+from metaplan.looking import sequence
 from metaplan.lower import copies
 from metaplan.lower.emit import Level, Shared, joined
+from metaplan.lower.folds import carried_along, fold_loop
 from metaplan.lower.names import names
 from metaplan.lower.partials import by_scan
 from metaplan.lower.passes_over import coordinates, length_of
+from metaplan.lower.rows import row_by_row
 from metaplan.lower.scans import Block, Summing
 from metaplan.lower.stores import stored
 from metaplan.program import Barrier, Count, If, Let, Loop, Region, Stmt
@@ -38,25 +43,29 @@ def _title(work: Work) -> str:
         where = "once" if work.lanes is None else f"{work.tile} rows of {work.lanes.name} a program"
     else:
         many = work.rows_per_program
-        flat = work.lanes is None and not (work.in_order or work.reduces)
+        flat = work.axes == work.rows and not (work.in_order or work.reduces)
         each = f"{many} points" if flat else f"{many} rows" if many > 1 else "one row"
         where = f"{each} of {rows} a program"
         if work.lanes is not None:
             where += f", {work.lanes.name} in its lanes"
+    if work.sequence is not None:
+        where += f", {work.sequence.name} point by point"
     return f"{what}: {where}."
 
 
 class _Body:
     def __init__(self, shared: Shared, work: Work) -> None:
-        self.shared, self.work = shared, work
+        self.shared, self.work = shared, row_by_row(carried_along(work))
         self.widths = work.widths(shared.ranges)
         self.prelude: list[Stmt] = []
-        self.roots = [e for w in work.writes for e in w.roots()]
-        self.roots += [c.bad for _, c in work.checks]
+        self.roots = list(self.work.roots)
 
     def lines(self) -> list[Stmt]:
         work = self.work
-        if not work.rows and work.lanes is None:
+        if not work.rows and work.sequence is not None:
+            self._inside(self._tile(), self.prelude, False)
+            return self.prelude
+        if not work.axes:
             return self._batch()
         return self._rows() if work.rows else self._root_lanes()
 
@@ -198,6 +207,10 @@ class _Body:
         axes = {w: frame(w.axis) for w in work.writes}
         own = [w for w in work.writes if len(axes[w]) == len(work.rows)]
         deeper = [w for w in work.writes if len(axes[w]) > len(work.rows)]
+        if work.sequence is not None:
+            self._folded(tile, work.sequence, deeper, own)
+            self._stores(tile, tuple(own), block, tile.live(len(tile.levels)) if vector else "")
+            return
         for w in own:
             for e in w.roots():
                 tile.plain(e)
@@ -211,10 +224,28 @@ class _Body:
             else:
                 groups.append((last, [w]))
         for axis, group in groups:
-            self._lanes(tile, block, axis, tuple(group), vector)
+            if sequence(frame(axis), [e for w in group for e in w.roots()]) is not None:
+                self._folded(tile, axis, group)
+            else:
+                self._lanes(tile, block, axis, tuple(group), vector)
         if work.in_order:
             block.append(Barrier())
         self._stores(tile, tuple(own), block, tile.live(len(tile.levels)) if vector else "")
+
+    def _folded(
+        self, tile: Summing, axis: ir.Axis, here: Iterable[Write], past: Iterable[Write] = ()
+    ) -> None:
+        """What is stored at the points of ``axis`` one after the other; ``past`` needs what comes out behind them."""
+        writes, way = tuple(here), frame(axis)
+        points = [e for w in writes for e in w.roots()]
+        points += [c.bad for _, c in self.work.checks if frame(c.axis) == way]
+        behind = [e for w in past for e in w.roots()]
+        behind += [c.bad for _, c in self.work.checks if frame(c.axis) == way[:-1]]
+
+        def stores(inner: Summing, body: list[Stmt]) -> None:
+            self._stores(inner, writes, body, inner.live(len(inner.levels)))
+
+        fold_loop(tile, axis, points, behind, stores)
 
     def _lanes(
         self,

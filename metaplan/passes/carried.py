@@ -7,12 +7,32 @@ from dataclasses import replace
 
 from metaplan import ir
 from metaplan.ir import When
-from metaplan.passes.rewrite import Rewriter
 
 
 def substituted(e: ir.Expr, values: Mapping[ir.Expr, ir.Expr]) -> ir.Expr:
-    """``e`` with what ``values`` has in the place of its keys."""
-    return Rewriter(values.get).expr(e)
+    """``e`` with the value of each carry or trial in its place; a fold or a search inside keeps its own."""
+    known: dict[ir.Expr, ir.Expr] = dict(values)
+
+    def visit(x: ir.Expr) -> ir.Expr:
+        if x not in known:
+            known[x] = (
+                x
+                if not values.keys().isdisjoint(_bound(x))
+                else ir.rebuild(x, tuple(map(visit, ir.children(x))))
+            )
+        return known[x]
+
+    return visit(e)
+
+
+def _bound(e: ir.Expr) -> tuple[ir.Expr, ...]:
+    match e:
+        case ir.Fold(_, _, _, carries):
+            return carries
+        case ir.Bisect():
+            return (e.trial,)
+        case _:
+            return ()
 
 
 def seen(e: ir.Fold, of: ir.Expr) -> ir.Expr:
@@ -36,10 +56,3 @@ def unfolded(e: ir.Fold) -> ir.Expr:
     assert isinstance(e.axis, ir.Ragged)
     some = ir.Bin(ir.Op.LT, ir.Const(0, loc=e.loc), e.axis.length, loc=e.loc.unnamed())
     return ir.Where(some, once, start, loc=e.loc)
-
-
-def tried(e: ir.Expr) -> bool:
-    """Whether ``e`` depends on a number that a search around it tries."""
-    every = set(ir.walk(e))
-    known = {x.trial for x in every if isinstance(x, ir.Bisect)}
-    return any(isinstance(x, ir.Trial) and x not in known for x in every)

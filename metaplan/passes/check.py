@@ -7,7 +7,7 @@ from dataclasses import replace
 from metaplan import catalogue, ir
 from metaplan.ir import DType, Op
 from metaplan.linear import Linear, facts
-from metaplan.passes.carried import seen, tried
+from metaplan.passes.carried import seen
 from metaplan.passes.rewrite import Rewriter
 from metaplan.ranges import Facts, Ranges
 
@@ -122,14 +122,14 @@ class _Proof:
 
     def _close(self, fold: ir.Fold) -> None:
         """What can fail in a step is counted at the points of its axis, by what is carried to them."""
-        own = set(fold.carries)
         for key, check in list(self.checks.items()):
-            if not own.isdisjoint(ir.walk(check.bad)):
+            bad = seen(fold, check.bad)
+            if bad is not check.bad:
                 del self.checks[key]
-                self._count(fold.axis, seen(fold, check.bad), check.message, check.loc)
+                self._count(fold.axis, bad, check.message, check.loc)
 
     def _count(self, axis: ir.Axis | None, bad: ir.Expr, message: str, loc: ir.Loc) -> None:
-        if tried(bad):
+        if ir.tried(bad):
             raise catalogue.trial_unproved(loc)
         self.checks.setdefault((axis, bad), ir.Check(axis, bad, message, loc=loc))
 

@@ -46,11 +46,11 @@ def few(w: Work, ranges: Ranges) -> Work:
 
 def narrow(w: Work, ranges: Ranges) -> Work:
     """Half as many lanes as a row needs, so that a program loops along it; two share a row."""
-    if not w.rows or w.lanes is None or w.in_order or _scans_lanes(w):
+    if not w.rows or w.lanes is None or w.in_order or w.whole or _scans_lanes(w):
         return w
     bound = ranges.bound(w.lanes)
     tile = max(power(bound) // 2, 1)
-    made = replace(w, tile=tile, rows_per_program=1, splits=2 if bound > tile else 1)
+    made = replace(w, tile=tile, rows_per_program=1, splits=1 + (bound > tile and not _sums(w)))
     return replace(made, programs=_blocks(made, ranges) * made.splits)
 
 
@@ -58,6 +58,11 @@ def _scans_lanes(w: Work) -> bool:
     """A running sum along the lanes, which needs them in one tile."""
     made = [e for write in w.writes for e in ir.walk(*write.roots())]
     return any(isinstance(e, ir.Scan) and ir.axis_of(e.of) == w.lanes for e in made)
+
+
+def _sums(w: Work) -> bool:
+    """A running sum along each row, which goes from tile to tile in one program."""
+    return any(isinstance(e, ir.RowScan) for e in ir.walk(*w.roots))
 
 
 def scans(tile: int) -> Callable[[Schedule], Schedule]:

@@ -1,0 +1,31 @@
+"""What a program must go along its points for: sums and orders of a row, numbers carried from point to point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from metaplan import ir
+from metaplan.sums import frame
+
+Roots = Iterable[ir.Expr]
+
+
+def in_lanes_only(e: ir.Expr) -> bool:
+    """Whether only a program that has a whole row, in its lanes or one point after the other, can compute ``e``."""
+    return isinstance(e, ir.RowScan | ir.Sort | ir.Fold)
+
+
+def sequence(axes: tuple[ir.Axis, ...], roots: Roots) -> ir.Axis | None:
+    """The axis along which something is carried to the points of ``axes``, or past the last one below each of them."""
+    folds = [e for e in ir.near(*roots) if isinstance(e, ir.Fold)]
+    to_points = (e.axis for e in folds if e.when is not ir.When.LAST and frame(e.axis) == axes)
+    past = (
+        e.axis for e in folds if e.when is ir.When.LAST and frame(ir.parent(e.axis)) == axes
+    )
+    return next(to_points, next(past, None))
+
+
+def rows_along(axes: tuple[ir.Axis, ...], roots: Roots) -> list[ir.RowScan | ir.Sort]:
+    """The sums and orders of rows along the last one of ``axes``."""
+    every = (e for e in ir.near(*roots) if isinstance(e, ir.RowScan | ir.Sort))
+    return [e for e in every if frame(e.over) == axes]

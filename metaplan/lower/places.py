@@ -1,0 +1,64 @@
+"""The points below each row of a tile, one place after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metaplan import ir
+from metaplan.lower.emit import Level
+from metaplan.lower.passes_over import length_of
+from metaplan.lower.scans import Summing
+from metaplan.program import Let, Loop, Stmt
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """``tile`` is at one place of every row; ``body`` is what is done there."""
+
+    tile: Summing
+    body: list[Stmt]
+    place: str
+    stop: str
+
+    def loop(self) -> Loop:
+        return Loop(self.place, "0", self.stop, "1", tuple(self.body))
+
+
+def walk(above: Summing, axis: ir.Axis) -> Walk:
+    """The places of ``axis`` under the rows of ``above``, up to the end of the longest."""
+    names, length = above.shared.names, length_of(axis)
+    count = above.at(length, 2)
+    offset = names.fresh(axis.name if isinstance(axis, ir.Root) else f"{axis.name}_offset")
+    body: list[Stmt] = []
+    if not many(above):
+        tile = above.below(Level(axis, offset, "", body, "scalar"))
+        return Walk(tile, body, offset, count)
+    place, level = names.fresh(f"{axis.name}_place"), above.levels[-1]
+    body.append(Let(offset, f"{place} + tl.zeros({shape(above)}, tl.int32)"))
+    tile = above.below(Level(axis, offset, f"{offset} < {count}", body, level.shape, level.count))
+    live = names.fresh(f"{axis.name}_live")
+    body.append(Let(live, tile.levels[-1].live))
+    tile.levels[-1].live = live
+    return Walk(tile, body, place, f"tl.max({count})" if above.depth(length) else count)
+
+
+def many(tile: Summing) -> bool:
+    """Whether a value of the tile stands for several points."""
+    return bool(tile.levels) and tile.levels[-1].shape != "scalar"
+
+
+def shape(tile: Summing) -> str:
+    """The shape of what differs at all points of a tile."""
+    level = tile.levels[-1]
+    if level.shape == "lanes" and tile.column:
+        rows = next(x.count for x in tile.levels if x.shape == "column")
+        return f"[{rows}, {level.count}]"
+    return f"[{level.count}, 1]" if level.shape == "column" else f"[{level.count}]"
+
+
+def spread(tile: Summing, e: ir.Expr) -> str:
+    """``e`` as a variable that a loop may change at every point of ``tile``."""
+    dtype = ir.dtype_of(e).value
+    if isinstance(e, ir.Const):
+        return f"tl.full({shape(tile) if many(tile) else '()'}, {e.value}, tl.{dtype})"
+    return tile.plain(e) if not many(tile) else f"tl.zeros({shape(tile)}, tl.{dtype}) + {tile.at(e, 6)}"

@@ -1,0 +1,165 @@
+"""Numbers carried from point to point: along rows, along the batch, several at once, reading memory."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+
+import metaplan as mp
+from metaplan import i32, i64
+from tests.samples.core import Loops, counts, sample, start
+
+
+@mp.plan
+def folds(
+    n: Annotated[i32, "req", mp.below(6)],
+    x: Annotated[i32, "req", "k", mp.between(-9, 9)],
+    table: Annotated[i32, "cell", mp.below(8)],
+):
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    own = x[req, tok.offset]
+
+    def pack(c):
+        fits = c.used + own <= 10
+        return dict(used=mp.where(fits, c.used + own, own), bins=c.bins + mp.where(fits, 0, 1))
+
+    def chase(c):
+        return dict(at=table[c.at], sum=i64(c.at) * 10**10 + c.sum)
+
+    bins = mp.fold(tok, pack, used=mp.carry(0, -50, 50), bins=mp.carry(n, 0, 12))
+    path = mp.fold(tok, chase, at=mp.carry(n, 0, 7), sum=mp.carry(i64(-n), -(2**40), 2**40))
+    swap = mp.fold(
+        tok, lambda c: dict(a=c.b, b=c.a + own), a=mp.carry(1, -99, 99), b=mp.carry(0, -99, 99)
+    )
+    return dict(
+        used=mp.tail(bins.before.used, -1),
+        used_after=bins.after.used,
+        bins=bins.last.bins,
+        bins_after=bins.after.bins * 100 + bins.before.bins,
+        at=path.before.at,
+        sums=path.last.sum,
+        ends=mp.on(req, path.last.at, swap.last.a, n),
+        swapped=swap.after.a + mp.cumsum(own, per=req),
+        running=swap.before.b + mp.cumsum(tok.offset),
+        starts=tok.indptr,
+    )
+
+
+def _table(rng, n):
+    x, table = rng.integers(-9, 10, (n, 5)), rng.integers(0, 8, 8)
+    return counts(rng, n, 6, x=x, table=table)
+
+
+@sample(folds, _table, req=6, cell=8)
+def _(given, to: Loops):
+    n, x, table = (np.asarray(given[a]).tolist() for a in ("n", "x", "table"))
+    out: dict[str, list[int]] = {name: [] for name in to.out}
+    total = 0
+    for k, row in zip(n, x, strict=True):
+        used, bins, at, far, a, b = 0, k, k, -k, 1, 0
+        for j in range(k):
+            v = row[j]
+            out["used"].append(used)
+            before = bins
+            used, bins = (used + v, bins) if used + v <= 10 else (v, bins + 1)
+            out["used_after"].append(used)
+            out["bins_after"].append(bins * 100 + before)
+            out["at"].append(at)
+            at, far = table[at], at * 10**10 + far
+            total += j
+            out["running"].append(b + total)
+            a, b = b, a + v
+            out["swapped"].append(a + sum(row[: j + 1]))
+        out["bins"].append(bins)
+        out["sums"].append(far)
+        out["ends"] += [at, a, k]
+    for name, values in out.items():
+        to.put(name, values, -1 if name == "used" else None)
+    to.put("starts", start(n), sum(n))
+
+
+@mp.plan
+def batch_folds(
+    n: Annotated[i32, "req", mp.below(30)],
+    room: Annotated[i32, mp.between(10, 40)],
+):
+    req = mp.axis("req")
+    part = mp.dense(None, 5)
+    few = mp.compact(req, where=n > 9)
+
+    def assign(c):
+        fits = c.left >= n
+        return dict(left=mp.where(fits, c.left - n, room - n), part=c.part + mp.where(fits, 0, 1))
+
+    parts = mp.fold(req, assign, left=mp.carry(room, -30, 40), part=mp.carry(0, 0, 40))
+    steps = mp.fold(part, lambda c: dict(v=c.v * 3 % 7 + part.offset), v=mp.carry(room, 0, 40))
+    return dict(
+        parts=mp.tail(parts.after.part, -1),
+        left=parts.before.left,
+        count=parts.last.part + 1,
+        rest=parts.last.left,
+        kept=mp.on(few, parts.after.part, req.index),
+        series=steps.after.v,
+        last=steps.last.v,
+        each=n * 100 + parts.last.part,
+    )
+
+
+def _rooms(rng, n):
+    return {"n": rng.integers(0, 30, n), "room": int(rng.integers(10, 41)), "req": n}
+
+
+@sample(batch_folds, _rooms, req=7)
+def _(given, to: Loops):
+    n, room = np.asarray(given["n"]).tolist(), int(given["room"])
+    left, part = room, 0
+    parts, lefts = [], []
+    for k in n:
+        lefts.append(left)
+        left, part = (left - k, part) if left >= k else (room - k, part + 1)
+        parts.append(part)
+    to.put("parts", parts, -1)
+    to.put("left", lefts)
+    to.put("count", [part + 1])
+    to.put("rest", [left])
+    to.put("kept", [v for r, k in enumerate(n) if k > 9 for v in (parts[r], r)])
+    v, series = room, []
+    for j in range(5):
+        v = v * 3 % 7 + j
+        series.append(v)
+    to.put("series", series)
+    to.put("last", [v])
+    to.put("each", [k * 100 + part for k in n])
+
+
+@mp.plan
+def broken_folds(n: Annotated[i32, "req", mp.below(6)], x: Annotated[i32, "req", "k"]):
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    own = mp.expect(x[req, tok.offset], -100, 100)
+    sums = mp.fold(tok, lambda c: dict(s=c.s + own), s=mp.carry(0, -20, 20))
+    past = mp.fold(tok, lambda c: dict(at=x[req, mp.expect(c.at, 0, 4)]), at=mp.carry(0, -1000, 5))
+    return dict(sums=sums.after.s, past=past.last.at)
+
+
+@sample(
+    broken_folds,
+    lambda rng, n: counts(rng, n, 6, x=rng.choice([-500, -15, -1, 0, 2, 7, 15, 500], (n, 5))),
+    broken=True,
+    req=6,
+)
+def _(given, to: Loops):
+    """A carry that leaves its range is clamped."""
+    n, x = np.asarray(given["n"]).tolist(), np.asarray(given["x"]).tolist()
+    sums, ends = [], []
+    for k, row in zip(n, x, strict=True):
+        s, at = 0, 0
+        for j in range(k):
+            s = min(max(s + min(max(row[j], -100), 100), -20), 20)
+            sums.append(s)
+            at = min(max(row[min(max(at, 0), 4)], -1000), 5)
+        ends.append(at)
+    to.put("sums", sums)
+    to.put("past", ends)
