@@ -10,6 +10,7 @@ from metaplan.lang.axes import axis, compact, dense, pieces, ragged
 from metaplan.lang.copies import groups, steps
 from metaplan.lang.dtypes import boolean, i32, i64, u8, u16
 from metaplan.lang.folds import carry, fold
+from metaplan.lang.patches import patch
 from metaplan.lang.plan import Plan, plan
 from metaplan.lang.rows import argsort, bits, choose, pack, partition, sort, wrapped
 from metaplan.lang.scattering import put
@@ -97,6 +98,7 @@ __all__ = [
     "on",
     "pack",
     "partition",
+    "patch",
     "pieces",
     "plan",
     "put",

@@ -70,6 +70,13 @@ def wrong_shape(name: str, want: str, got: tuple[int, ...]) -> CallError:
     )
 
 
+def too_long(name: str, got: tuple[int, ...], most: tuple[int, ...]) -> CallError:
+    return CallError(
+        f"{name} has shape {list(got)}, and the step has room for {list(most)} from the host",
+        hint="pass the live part of it; or compile for more, which then travels each step",
+    )
+
+
 def wrong_device(name: str, want: str, got: str) -> CallError:
     return CallError(
         f"{name} is on {got}, the step runs on {want}",

@@ -29,6 +29,31 @@ def bad_init(name: str, lives: str, loc: Loc) -> PlanError:
     )
 
 
+def patch_table(got: str, dims: int, loc: Loc) -> PlanError:
+    need = "one dimension" if dims == 1 else "two dimensions"
+    return PlanError(
+        f"mp.patch changes a state of {need} here, not {got}",
+        loc=loc,
+        hint='declare it: table: Annotated[i32, "row", "page", mp.STATE], with rows=; or one dimension without rows=',
+    )
+
+
+def patch_contents(got: str, loc: Loc) -> PlanError:
+    return PlanError(
+        f"the contents of patches are an input of one named dimension, not {got}",
+        loc=loc,
+        hint='declare it: contents: Annotated[i32, "cell", mp.HOST]; compile(cell=...) says how many there can be',
+    )
+
+
+def patch_alone(loc: Loc) -> PlanError:
+    return PlanError(
+        "mp.patch is given one length for the whole batch",
+        loc=loc,
+        hint='declare an axis of patches, patch = mp.axis("patch"), and lengths: Annotated[i32, "patch", ...]',
+    )
+
+
 def combined_and_read(name: str, how: str, loc: Loc) -> PlanError:
     return PlanError(
         f'{name} is read where several points change it by combine="{how}", and nothing orders the two',

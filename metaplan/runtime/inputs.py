@@ -145,6 +145,8 @@ def check_shape(slot: Slot, shape: tuple[int, ...], live: int | None) -> None:
         live if root and live is not None else capacity
         for capacity, root in zip(slot.capacity, slot.roots, strict=True)
     ]
+    if slot.packed:
+        needed[0] = 0
     if len(shape) != len(needed) or any(s < n for s, n in zip(shape, needed, strict=True)):
         assert slot.given is not None
         named = ", ".join(
@@ -164,6 +166,8 @@ def check_array(slot: Slot, value: Any, live: int) -> np.ndarray:
             raise catalogue.wrong_dtype(slot.name, slot.dtype, str(array.dtype))
         array = array.astype(slot.dtype)
     check_shape(slot, array.shape, live)
+    if slot.staged and any(n > most for n, most in zip(array.shape, slot.capacity, strict=True)):
+        raise catalogue.too_long(slot.name, array.shape, slot.capacity)
     if array.size:
         check_value(slot, int(array.min()))
         check_value(slot, int(array.max()))
