@@ -19,6 +19,7 @@ FAMILIES = (
     "sglang_mamba",
     "sglang_msa",
     "sglang_prefix_chunks",
+    "sglang_fa3_tree",
     "sglang_alloc",
     "sglang_aiter",
     "sglang_prefill_window",

@@ -37,6 +37,8 @@ class Case:
         low: the shortest sequence.
         idle: whether the engine's code can do without a request.
         live: further root axes, with the input whose rows are their live points.
+        rooms: further dimensions, with the input that is as long in every batch.
+        every: take every so many of the batches, where a plan is slow to interpret.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Case:
     low: int = 0
     idle: bool = True
     live: Mapping[str, str] = field(default_factory=dict)
+    rooms: Mapping[str, str] = field(default_factory=dict)
+    every: int = 1
 
     def peer(self) -> Peer:
         own: Any = {**SMALL, "page": 16, **self.pool}
@@ -61,27 +65,37 @@ class Case:
             engine="sglang",
             plan=self.plan,
             replaces=self.replaces,
-            setup=self.setup(Pool(**own), self.extra, REQ),
+            setup=self.setup(Pool(**own), self.extra, REQ, self.rooms_of(Pool(**own))),
             batches=lambda rng: self.batches(rng, Pool(**own)),
             theirs=self.theirs,
             bench=lambda count, query: self.bench(Pool(**large), count, query),
         )
 
-    def setup(self, pool: Pool, extra: Mapping[str, Any], count: int) -> Setup:
-        rooms = {axis: count * extra.get("query", 1) + 4 for axis in self.live}
-        return Setup(lambda: self.declare(pool, extra), {"req": count, "row": pool.rows, **rooms})
+    def setup(
+        self, pool: Pool, extra: Mapping[str, Any], count: int, rooms: Mapping[str, int]
+    ) -> Setup:
+        sizes = {"req": count, "row": pool.rows, **rooms}
+        sizes |= {axis: count * extra.get("query", 1) + 4 for axis in self.live}
+        return Setup(lambda: self.declare(pool, extra), sizes)
+
+    def rooms_of(self, pool: Pool) -> dict[str, int]:
+        if not self.rooms:
+            return {}
+        inputs = next(self.batches(np.random.default_rng(0), pool)).inputs
+        return {dim: len(inputs[name]) for dim, name in self.rooms.items()}
 
     def batches(self, rng: np.random.Generator, pool: Pool) -> Iterator[Batch]:
         most = pool.context - max(self.extra.get("ahead", (0,)))
         for at, (label, some) in enumerate(requests(rng, REQ, 16, most, pool.rows, self.low)):
-            if self.idle or len(some["seq_lens"]):
+            if at % self.every == 0 and (self.idle or len(some["seq_lens"])):
                 yield self.step(rng, pool, self.extra, some, label, at)
 
     def bench(self, pool: Pool, count: int, query: int) -> tuple[Setup, Batch]:
         rng = np.random.default_rng(0)
         extra = self.served(query) if self.served else self.extra
         batch = self.step(rng, pool, extra, served(rng, count), "", -1)
-        return self.setup(pool, extra, count), batch
+        rooms = {dim: len(batch.inputs[name]) for dim, name in self.rooms.items()}
+        return self.setup(pool, extra, count, rooms), batch
 
     def step(
         self,
