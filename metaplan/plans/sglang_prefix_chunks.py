@@ -41,12 +41,13 @@ def sglang_prefix_chunks(
         start = chunk.index * chunk_len
         rest = mp.where(live, prefix_lens[part.offset] - start, 0)
         entry = mp.ragged(part, mp.minimum(mp.maximum(rest, 0), chunk_len))
-        before = mp.sum(mp.where(live, mp.minimum(prefix_lens[part.offset], start), 0), over=part)
         row = mp.where(live, req_pool_indices[part.offset], 0)
         return dict(
             chunk_starts=mp.keep(mp.on(part, start), where=live),
             chunk_seq_lens=mp.keep(entry.length, where=live),
-            chunk_cu_seq_lens=mp.keep(entry.indptr - before, where=live),
+            chunk_cu_seq_lens=mp.keep(
+                mp.cumsum(entry.length, per=chunk) - entry.length, where=live
+            ),
             chunk_num_tokens=mp.sum(entry.length, over=part),
             kv_indices=req_to_token[row, mp.expect(start + entry.offset, 0, context - 1)],
         )

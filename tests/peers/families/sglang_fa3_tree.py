@@ -31,7 +31,7 @@ def masks(rng: np.random.Generator, inputs: Any, pool: Pool, extra: Any, at: int
     cells = int((drafts * (seq_lens[:real] + drafts)).sum())
     room = cells if at < 0 else REQ * drafts * (pool.context + drafts)
     kind = at // 2 % 4
-    some = rng.integers(0, 2, room) if kind < 2 else np.full(room, kind - 2)
+    some = rng.integers(0, 2, room) if kind < 2 else np.full(room, kind == 3)
     return dict(custom_mask=some.astype(bool), real_drafts=real * drafts)
 
 

@@ -25,7 +25,7 @@ from tests.peers.sglang_parts import (
     translator,
 )
 
-REQ, WIDTH, POOL, CONTEXT, SLOTS, CAPACITY = 6, 33, 9, 48, 1 << 10, 96
+REQ, WIDTH, POOL, CONTEXT, SLOTS, CAPACITY = 6, 6, 9, 160, 1 << 10, 96
 SERVED_CAPACITY = 131072
 MIXIN = "srt/model_executor/forward_batch_deepseek_mha_mixin.py"
 
@@ -50,7 +50,7 @@ def step(
 
 def batches(rng: np.random.Generator) -> Iterator[Batch]:
     for at, (label, some) in enumerate(requests(rng, REQ, 16, CONTEXT, POOL)):
-        if some["seq_lens"].any() and at % 2 == 0:  # without a prefix the engine makes nothing
+        if some["seq_lens"].any():  # without a prefix the engine makes nothing
             reads = request_table(rng, POOL, CONTEXT, slots=SLOTS)
             yield step(some, reads, CAPACITY, at % 4 == 2, label)
 
@@ -139,7 +139,7 @@ PEERS = (
         ),
         setup=Setup(
             lambda: sglang_prefix_chunks(most=CONTEXT, context=CONTEXT, rows=POOL, slots=SLOTS),
-            {"chunk": 3, "request": WIDTH},
+            {"chunk": 10, "request": WIDTH},
         ),
         batches=batches,
         theirs=theirs,
