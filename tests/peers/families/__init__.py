@@ -19,6 +19,7 @@ FAMILIES = (
     "vllm_indexer",
     "vllm_deepseek_v4",
     "vllm_mamba",
+    "vllm_gdn_mixed",
     "sglang_flashinfer",
     "sglang_eagle_draft",
     "sglang_eagle_verify",
