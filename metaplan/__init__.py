@@ -9,19 +9,19 @@ from metaplan.lang.arrays import DISTINCT, EACH, HOST, STATE, array, below, betw
 from metaplan.lang.axes import axis, compact, dense, pieces, ragged
 from metaplan.lang.copies import groups, steps
 from metaplan.lang.dtypes import boolean, i32, i64, u8, u16
-from metaplan.lang.folds import carry, fold
+from metaplan.lang.folds import Moment, carry, fold
+from metaplan.lang.opaque import buffer, opaque
 from metaplan.lang.patches import patch
-from metaplan.lang.plan import Plan, plan
+from metaplan.lang.plan import Outputs, Plan, plan
 from metaplan.lang.rows import argsort, bits, choose, pack, partition, sort, wrapped
 from metaplan.lang.scattering import put
 from metaplan.lang.sweeps import at, bisect, given, histogram, locate, rank
-from metaplan.lang.values import Value
+from metaplan.lang.values import Integer, Value
 from metaplan.lang.words import (
     LAST,
     UNDEFINED,
     Change,
     Out,
-    Outputs,
     all,
     any,
     cdiv,
@@ -53,7 +53,9 @@ __all__ = [
     "UNDEFINED",
     "CallError",
     "Change",
+    "Integer",
     "MetaplanError",
+    "Moment",
     "Out",
     "Outputs",
     "Plan",
@@ -73,6 +75,7 @@ __all__ = [
     "bisect",
     "bits",
     "boolean",
+    "buffer",
     "carry",
     "cdiv",
     "choose",
@@ -96,6 +99,7 @@ __all__ = [
     "min",
     "minimum",
     "on",
+    "opaque",
     "pack",
     "partition",
     "patch",

@@ -17,6 +17,23 @@ def collapsed(axis: ir.Axis) -> bool:
     return isinstance(axis, ir.Ragged) and axis.most == 1
 
 
+def some(axis: ir.Ragged) -> ir.Expr:
+    """Whether a row of an axis with at most one point a row has that point."""
+    if isinstance(axis.length, ir.Cast):
+        return axis.length.of
+    return ir.Bin(ir.Op.LT, ir.Const(0, loc=axis.loc), axis.length, loc=axis.loc)
+
+
+def members(axis: ir.Axis | None) -> ir.Expr | None:
+    """Whether a point of ``frame(axis)`` is one of ``axis``: all axes that select points select it."""
+    every: ir.Expr | None = None
+    for a in ir.chain(axis):
+        if isinstance(a, ir.Ragged) and collapsed(a):
+            own = some(a)
+            every = own if every is None else ir.Bin(ir.Op.AND, every, own, loc=a.loc)
+    return every
+
+
 def member(axis: ir.Axis, of: ir.Expr, empty: int) -> tuple[ir.Axis, ir.Expr]:
     """A sum over an axis with at most one point a row, as one over the axis that it selects from."""
     while isinstance(axis, ir.Ragged) and axis.most == 1:

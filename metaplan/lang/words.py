@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from metaplan import catalogue, ir
 from metaplan.errors import Loc
@@ -275,10 +273,6 @@ class Change:
     where: ir.Expr | None
     loc: Loc
     combine: Combine = Combine.ONLY
-
-
-Outputs: TypeAlias = Mapping[str, Value | Out | Change]
-"""What the function of a plan returns: its outputs and the changes of its states, by name."""
 
 
 def update(

@@ -9,7 +9,7 @@ from metaplan.ir import DType, Monoid
 from metaplan.lower.emit import Level, Shared, Tile, joined
 from metaplan.program import Let, Loop, Stmt
 from metaplan.schedule import Partial, power
-from metaplan.sums import frame
+from metaplan.sums import frame, members
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,22 @@ def zero(op: Monoid, dtype: DType) -> str:
 def length_of(axis: ir.Axis) -> ir.Expr:
     """How many points a row has, on the parent."""
     match axis:
-        case ir.Ragged(_, _, length) | ir.Part(_, _, _, length):
-            return length
-        case ir.Dense(_, _, int(width)):
-            return ir.Const(width, loc=axis.loc)
+        case ir.Ragged(_, above, length):
+            return _selected(above, length)
+        case ir.Part(_, whole, _, length):
+            return _selected(whole.parent, length)
+        case ir.Dense(_, above, int(width)):
+            return _selected(above, ir.Const(width, loc=axis.loc))
         case _:
             return ir.Size(axis, loc=axis.loc)
+
+
+def _selected(above: ir.Axis | None, length: ir.Expr) -> ir.Expr:
+    """``length`` where the row is one of ``above``; others have no points."""
+    inside = members(above)
+    if inside is None:
+        return length
+    return ir.Where(inside, length, ir.Const(0, loc=length.loc.unnamed()), loc=length.loc.unnamed())
 
 
 def coordinates(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 from metaplan import ir
 from metaplan.lower.emit import Level, Text, Tile, joined, total_of
@@ -198,7 +199,7 @@ class Summing(Tile):
         limit = self._limit(e.over)
         branch = [s for s in branch if self._limit(s.over).rows == limit.rows]
         deepest = max((len(frame(s.over)) for s in branch), default=0)
-        near = [s for s in branch if len(frame(s.over)) >= deepest - 1]
+        near = _one_branch([s for s in branch if len(frame(s.over)) >= deepest - 1])
         return near if e in near else [s for s in branch if same_lanes(s.over, e.over)]
 
     def _rows(self) -> tuple[int, ...]:
@@ -278,7 +279,7 @@ class Summing(Tile):
         if e not in wanted.done:
             near = [t for t in wanted.totals if t not in wanted.done and self._beside(t, e)]
             deepest = max((len(frame(t.over)) for t in near), default=0)
-            near = [t for t in near if len(frame(t.over)) >= deepest - 1]
+            near = _one_branch([t for t in near if len(frame(t.over)) >= deepest - 1])
             group = near if e in near else [e]
             made = [Sum(self._total_name(t), t.of, t.over, None, t.op) for t in group]
             pass_over(self, self.prelude, made)
@@ -308,7 +309,8 @@ class Summing(Tile):
         bound = self.shared.ranges.bound(over)
         name = names.fresh(names.wish(e) or f"{over.name}_{e.op.value}")
         out, dtype = self.block(at), ir.dtype_of(of)
-        if self.levels[-1].shape in ("vector", "lanes"):
+        shape = self.levels[-1].shape if self.levels else "scalar"
+        if shape == "lanes" or (shape == "vector" and not self.column):
             return self._reduce_places(e, of, over, name)
         looped = bound > _MANY
         first = names.fresh(f"{over.name}_first") if looped else ""
@@ -326,7 +328,6 @@ class Summing(Tile):
         body.append(Let(name, combined(e.op, name, total)))
         out.append(Loop(first, "0", str(bound), str(_MANY), tuple(body)))
         return name
-
 
     def _reduce_places(self, e: ir.Reduce, of: ir.Expr, over: ir.Axis, name: str) -> str:
         """The same where the rows are lanes: each goes along its own points."""
@@ -350,6 +351,15 @@ def whole(e: ir.Reduce) -> ir.Reduce:
     """The same combination over an axis that is enumerated."""
     over, of = member(e.over, e.of, identity(e.op, ir.dtype_of(e.of)))
     return ir.Reduce(e.op, of, over, None, loc=e.loc)
+
+
+S = TypeVar("S", ir.Scan, ir.Reduce)
+
+
+def _one_branch(sums: list[S]) -> list[S]:
+    """Of sums along one axis and along several of its children, those along one of the children."""
+    deep = max(sums, key=lambda s: len(frame(s.over)), default=None)
+    return [s for s in sums if deep is not None and _one_pass(s, deep)]
 
 
 def _one_pass(a: ir.Scan | ir.Reduce, b: ir.Scan | ir.Reduce) -> bool:

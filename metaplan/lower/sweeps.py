@@ -15,8 +15,7 @@ from metaplan.schedule import power
 from metaplan.sums import frame, normal
 from metaplan.text import ATOM
 
-_WIDE = 1024  # points of one tile
-_POINTS = 16384  # of all rows of it
+_POINTS = 16384  # of all rows of a tile
 
 
 def swept(tile: Summing, e: ir.Across) -> Text:
@@ -30,18 +29,22 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     bound = 1
     for axis in axes:
         bound *= shared.ranges.bound(axis) if grid(e.over) else shared.ranges.capacity(axis)
-    wide = min(power(bound), max(_POINTS // rows, 16), _WIDE)
+    wide = min(power(bound), max(_POINTS // rows, 16), shared.scan_tile)
     looped = bound > wide
     out = asker.block(depth)
     given = {g: _named(asker, g.of) for g in ir.asked(e.of)}
     name = shared.names.fresh(shared.names.wish(e) or f"{e.over.name}_{e.op.value}")
     body: list[Stmt] = [] if looped else out
     first = shared.names.fresh(f"{e.over.name}_first") if looped else ""
-    stop = _live(asker, axes, bound)
-    points = _Swept(asker, e.over, axes, body, out, first, stop, wide)
-    mixed = _Mixed(points, given, _Form.of(asker, level))
+    form = _Form.of(asker, level)
+    if not looped:
+        points = _beside(asker, e.over, axes, bound, wide, form)
+    else:
+        stop = _live(asker, axes, bound)
+        points = _Swept(asker, e.over, axes, body, out, first, stop, wide)
+    mixed = _Mixed(points, given, form)
     value = mixed.masked(e)
-    dtype, form = ir.dtype_of(e), mixed.form
+    dtype = ir.dtype_of(e)
     own = f"tl.{e.op.value}({value}, {form.along})"
     if not looped:
         out.append(Let(name, own, shared.names.note(e)))
@@ -50,8 +53,25 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     out.append(Let(name, empty if rows > 1 else zero(e.op, dtype), shared.names.note(e)))
     body.append(Let(name, combined(e.op, name, own)))
     body.extend(points.after)
-    out.append(Loop(first, "0", stop, str(wide), tuple(body)))
+    out.append(Loop(first, "0", points.stop, str(wide), tuple(body)))
     return name, ATOM
+
+
+def _beside(
+    asker: Summing, over: ir.Axis, axes: tuple[ir.Axis, ...], bound: int, wide: int, form: _Form
+) -> _Swept:
+    """All points of ``over`` as one tile, the same for everything that asks them.
+
+    One point that asks at a time: read once, in front of all of them.
+    """
+    owner = asker.root() if form.kind == "scalar" else asker
+    if over not in owner.sweeps:
+        block = owner.block(len(owner.levels))
+        stop = _live(owner, axes, bound)
+        owner.sweeps[over] = _Swept(owner, over, axes, block, block, "", stop, wide)
+    found = owner.sweeps[over]
+    assert isinstance(found, _Swept)
+    return found
 
 
 def _named(asker: Summing, e: ir.Expr) -> tuple[str, bool]:
@@ -120,7 +140,8 @@ class _Swept(Summing):
         wide: int,
     ) -> None:
         shared = asker.shared
-        self.first, self.before_loop, self.after = first, before, list[Stmt]()
+        self.first, self.stop = first, stop
+        self.before_loop, self.after = before, list[Stmt]()
         flat = shared.names.fresh(f"{over.name}_each")
         span = f"tl.arange(0, {wide})"
         body.append(Let(flat, f"{first} + {span}" if first else span))

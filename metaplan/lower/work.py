@@ -19,7 +19,7 @@ from metaplan.lower.stores import stored
 from metaplan.program import Barrier, Count, If, Let, Loop, Region, Stmt
 from metaplan.ranges import Ranges
 from metaplan.schedule import Schedule, Work, power, same_lanes
-from metaplan.sums import collapsed, frame
+from metaplan.sums import frame, members
 from metaplan.writes import Write
 
 
@@ -295,15 +295,9 @@ class _Body:
     def _stores(self, tile: Summing, writes: tuple[Write, ...], out: list[Stmt], live: str) -> None:
         stores: list[Stmt] = []
         for w in writes:
-            where = w.where
-            for axis in ir.chain(w.axis):
-                if collapsed(axis):
-                    assert isinstance(axis, ir.Ragged)
-                    zero = ir.Const(0, loc=axis.loc)
-                    some: ir.Expr = ir.Bin(Op.LT, zero, axis.length, loc=axis.loc)
-                    if isinstance(axis.length, ir.Cast):
-                        some = axis.length.of
-                    where = some if where is None else ir.Bin(Op.AND, where, some, loc=w.value.loc)
+            where, inside = w.where, members(w.axis)
+            if inside is not None:
+                where = inside if where is None else ir.Bin(Op.AND, where, inside, loc=w.value.loc)
             mask = joined(live, tile.plain(where) if where is not None else "")
             stores.append(stored(tile, w, self._pointer(tile, w), mask))
         counts: list[Stmt] = []
@@ -312,7 +306,9 @@ class _Body:
             if len(axes) == len(tile.levels) and all(
                 same_lanes(a, level.axis) for a, level in zip(axes, tile.levels, strict=True)
             ):
-                bad = joined(live, tile.plain(check.bad))
+                inside = members(check.axis)
+                kept = tile.plain(inside) if inside is not None else ""
+                bad = joined(live, kept, tile.plain(check.bad))
                 flag = f"{self.shared.use('flags_ptr')} + {number}"
                 self.shared.helpers.setdefault("count")
                 counts.append(Count(flag, bad, check.message))
