@@ -85,6 +85,54 @@ def sglang_fa3_tree(*, pool: Pool | None = None, drafts: int = 8, joined: bool =
     return sglang_fa3_tree
 
 
+def sglang_fa3_tree_drafts(*, pool: Pool | None = None, topk: int = 4, steps: int = 5) -> mp.Plan:
+    """The plan of all draft steps of a tree: step n has n + 1 tokens of every branch behind the prefix.
+
+    With pages of several tokens the prefix ends at its last whole page, and a branch's tokens begin
+    with the rest of it: their row has each page once.
+
+    Args:
+        pool: the KV pool.
+        topk: branches of every request.
+        steps: draft tokens of a branch; the last one is not attended to.
+    """
+    kv = pool or Pool(page=64)
+
+    @mp.plan
+    def sglang_fa3_tree_drafts(
+        req_pool_indices: Annotated[i64, "req", mp.below(kv.rows)],
+        seq_lens: Annotated[i64, "req", mp.between(0, kv.context)],
+        out_cache_loc: Annotated[i64, "req", topk * steps, mp.below(kv.slots)],
+        req_to_token: Annotated[i32, "row", "context", mp.below(kv.slots)],
+    ) -> Outputs:
+        req = mp.axis("req")
+        length = i32(seq_lens)
+        rest = length % kv.page
+        col = mp.dense(req, kv.pages)
+        slot = req_to_token[req_pool_indices, col.offset * kv.page]
+        branch = mp.dense(req, topk)
+        outputs: Outputs = dict(
+            cache_seqlens=length - rest,
+            page_table=mp.keep(slot // kv.page, where=col.offset * kv.page < length - rest),
+        )
+        for n in range(steps - 1):
+            tok = mp.dense(branch, n + 1, name=f"tok_{n}")
+            at = branch.offset * steps + tok.offset
+            page = i32(out_cache_loc[req, at] // kv.page)
+            if kv.page == 1:
+                outputs[f"expand_page_table_{n}"] = page
+                continue
+            before = i32(out_cache_loc[req, mp.maximum(at - 1, 0)] // kv.page)
+            first = (tok.offset == 0) | (page != before)
+            row = mp.dense(branch, n + 2, name=f"row_{n}")
+            place = (branch.index, mp.partition(first, per=branch))
+            outputs[f"expand_page_table_{n}"] = mp.put(row, place, page, where=first)
+            outputs[f"expand_cache_seqlens_{n}"] = mp.on(branch, rest + (n + 1))
+        return outputs
+
+    return sglang_fa3_tree_drafts
+
+
 def shipped() -> tuple[Shipped, ...]:
     sizes = {"req": 1024, "row": 4096, "mask": 1 << 30}
     window = Pool(page=1, moved=True, context=32768)
@@ -95,4 +143,5 @@ def shipped() -> tuple[Shipped, ...]:
             lambda: sglang_fa3_tree(pool=window, drafts=4, joined=True),
             {**sizes, "req": 256},
         ),
+        Shipped("sglang_fa3_tree_drafts", sglang_fa3_tree_drafts, {"req": 1024, "row": 4096}),
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 
 from metaplan.lang.plan import Plan
-from metaplan.plans.sglang_fa3_tree import sglang_fa3_tree
+from metaplan.plans.sglang_fa3_tree import sglang_fa3_tree, sglang_fa3_tree_drafts
 from metaplan.plans.sglang_pool import Pool
 from tests.peers.engines import sglang
 from tests.peers.peer import Batch, Tensors, Theirs
@@ -22,6 +23,7 @@ TREE = (
     f"{BACKEND}:FlashAttentionBackend._apply_cuda_graph_metadata",
     "kernels/ops/attention/trtllm_mha_page_table.py:build_trtllm_mha_page_table",
 )
+DRAFTS = (TREE[0], f"{BACKEND}:draft_decode_set_expand_metadata")
 
 
 def masks(rng: np.random.Generator, inputs: Any, pool: Pool, extra: Any, at: int) -> dict[str, Any]:
@@ -81,6 +83,71 @@ def theirs(batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], dev
     return Theirs(call, read)
 
 
+def branches(
+    rng: np.random.Generator, inputs: Any, pool: Pool, extra: Any, at: int
+) -> dict[str, Any]:
+    """Slots of every branch, one behind the other from any place of a page."""
+    n, topk, steps = len(inputs["seq_lens"]), extra["topk"], extra["steps"]
+    place = rng.integers(0, pool.page, (n, topk, 1)) + np.arange(steps)
+    pages = rng.integers(1, pool.slots // pool.page, (n, topk, steps + 1))
+    page = np.take_along_axis(pages, place // pool.page, axis=2)
+    return dict(out_cache_loc=(page * pool.page + place % pool.page).reshape(n, topk * steps))
+
+
+def drafts(batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], device: str) -> Theirs:
+    """All draft steps of a tree, one after the other as the engine prepares them."""
+    n, pool, own = batch.live["req"], batch.extra["pool"], {k: x.clone() for k, x in before.items()}
+    topk, steps = batch.extra["topk"], batch.extra["steps"]
+    module = sglang().module(BACKEND)
+    compiled = module.draft_decode_set_expand_metadata
+    plain = getattr(compiled, "_torchdynamo_orig_callable", compiled)
+    columns = torch.arange(0, pool.pages * pool.page, pool.page, device=device)
+    prefix = module.FlashAttentionMetadata(
+        cache_seqlens_int32=own["cache_seqlens"][:n], page_table=own["page_table"][:n]
+    )
+    runs: list[Any] = []
+    for step in range(steps - 1):
+        lengths = own.get(f"expand_cache_seqlens_{step}")
+        expand = module.FlashAttentionMetadata(
+            cache_seqlens_int32=None if lengths is None else lengths.view(-1)[: n * topk],
+            page_table=own[f"expand_page_table_{step}"].view(-1, step + 1 + (pool.page > 1))[
+                : n * topk
+            ],
+        )
+        run = backend(
+            batch,
+            given,
+            draft_decode_metadata_topk_normal={n: prefix},
+            draft_decode_metadata_topk_expand={n: expand},
+            decode_cuda_graph_metadata={"strided_indices": columns},
+            speculative_step_id=step,
+        )
+        run.topk, run.speculative_num_steps = topk, steps
+        runs.append(run)
+    seq_lens_cpu = torch.from_numpy(np.asarray(batch.inputs["seq_lens"]))
+    rows = (given["req_pool_indices"], given["seq_lens"])
+    spec, out_cache_loc = named(), given["out_cache_loc"].view(-1)
+
+    def call() -> None:
+        # torch.compile is left out: it would take longer than all other tests
+        with mock.patch.object(module, "draft_decode_set_expand_metadata", plain):
+            for run in runs:
+                run._apply_cuda_graph_metadata(
+                    None, n, *rows, None, mode("decode_or_idle"), spec, seq_lens_cpu, out_cache_loc
+                )
+
+    def read() -> Mapping[str, Any]:
+        whole = given["seq_lens"] // pool.page * pool.page
+        # it copies as many pages of every row as the longest has
+        return {**own, "page_table": (own["page_table"][:n], columns < whole[:, None])}
+
+    return Theirs(call, read)
+
+
+def declare_drafts(pool: Pool, extra: Mapping[str, Any]) -> Plan:
+    return sglang_fa3_tree_drafts(pool=pool, topk=extra["topk"], steps=extra["steps"])
+
+
 def declare(pool: Pool, extra: Mapping[str, Any]) -> Plan:
     return sglang_fa3_tree(pool=pool, drafts=extra["drafts"], joined=extra["joined"])
 
@@ -122,6 +189,32 @@ CASES = (
         idle=False,
         rooms=dict(mask="custom_mask"),
         every=2,
+    ),
+    Case(
+        name="SGLang FA3 draft steps of a tree",
+        plan="sglang_fa3_tree_drafts",
+        replaces=DRAFTS,
+        theirs=drafts,
+        declare=declare_drafts,
+        extra=dict(topk=2, steps=4),
+        served=lambda query: dict(topk=4, steps=max(query, 2)),
+        add=branches,
+        low=1,
+        idle=False,
+        every=2,
+    ),
+    Case(
+        name="SGLang FA3 draft steps of a tree, page 1",
+        plan="sglang_fa3_tree_drafts",
+        replaces=DRAFTS[:1],
+        theirs=drafts,
+        declare=declare_drafts,
+        pool=dict(page=1),
+        extra=dict(topk=2, steps=4),
+        served=lambda query: dict(topk=4, steps=max(query, 2)),
+        add=branches,
+        low=1,
+        idle=False,
     ),
 )
 PEERS = tuple(case.peer() for case in CASES)
