@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from metaplan import codegen, ir, text, unrolling
-from metaplan.errors import PlanError
 from metaplan.explain import as_json, as_text
 from metaplan.lower.program import lower
 from metaplan.passes.cut import Stages, cut
@@ -54,16 +53,9 @@ def build(
     plan: ir.Plan, sizes: Mapping[str, int], target: Target, limits: Limits = LIMITS
 ) -> Built:
     """Runs the passes, the schedule and the lowering; raises what the plan does not allow."""
-    unrolled = unrolling.unrolled(plan)
+    unrolled = unrolling.unrolled(plan, limits)
     while True:
-        try:
-            made = list(passed(plan, sizes, unrolled))
-        except PlanError:
-            more = unrolling.proved_apart(plan, unrolled)
-            if not more:
-                raise
-            unrolled |= more
-            continue
+        made = list(passed(plan, sizes, unrolled))
         bound, placed = made[0][1], made[-1][1]
         stages = cut(placed)
         chosen = tuple(schedule(p, target, limits, stages.kept) for p in stages.plans)

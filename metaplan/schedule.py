@@ -13,7 +13,7 @@ from math import prod
 
 from metaplan import ir
 from metaplan.copies import mentioned, of_output
-from metaplan.looking import rows_along, sequence
+from metaplan.looking import rows_along, sequence, sums_above
 from metaplan.ranges import Ranges
 from metaplan.sums import frame, sums
 from metaplan.target import Target
@@ -51,6 +51,8 @@ class Limits:
     spread: int = 2
     """programs for each processor, from where on they take more rows instead"""
     num_warps: int = 4
+    unroll: int = 16
+    """copies that are written out where a divisor depends on them; more of them share their lines"""
 
 
 LIMITS = Limits()
@@ -237,12 +239,12 @@ def _works(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Work]:
     for write in every:
         if write not in own:
             shape = _shaped(frame(write.axis), write.roots(), ranges, limits)
-            own = _shared(plan, mentioned(write.roots(), (write.axis,)))
-            _join(works, replace(shape, copies=own), write)
+            copies = _shared(plan, mentioned(write.roots(), (write.axis,)))
+            _join(works, replace(shape, copies=copies), write)
     for check in plan.checks:
         if check.number not in hosted:
-            own = _shared(plan, mentioned((check.bad,), (check.axis,)))
-            _host(works, own, check, ranges, limits)
+            copies = _shared(plan, mentioned((check.bad,), (check.axis,)))
+            _host(works, copies, check, ranges, limits)
     return works
 
 
@@ -277,7 +279,7 @@ def _shaped(
     inner = [e for e in ir.walk(*roots) if isinstance(e, ir.Reduce) and e.to is not None]
     if any(frame(e.to) == axes for e in inner):
         return Work(f"{last.name}_sums", axes, None, (), (), reduces=True)
-    short = ranges.bound(last) <= limits.short
+    short = ranges.bound(last) <= limits.short and not sums_above(axes, roots)
     if len(axes) > 1 and (short or _asks(roots, axes)):
         return Work(last.name, axes, None, (), ())
     return Work(last.name, axes[:-1], last, (), ())

@@ -8,10 +8,10 @@ from metaplan import ir
 from metaplan.copies import mentioned, of_output
 from metaplan.ir import Op
 from metaplan.passes.cut import Stages
-from metaplan.schedule import Schedule
+from metaplan.schedule import LIMITS, Limits, Schedule
 
 
-def unrolled(plan: ir.Plan) -> dict[ir.Which, str]:
+def unrolled(plan: ir.Plan, limits: Limits = LIMITS) -> dict[ir.Which, str]:
     """The copies that a declared plan asks to have written out, and why."""
     chosen: dict[ir.Which, str] = {}
     divided = mentioned(_divisors(plan))
@@ -20,15 +20,9 @@ def unrolled(plan: ir.Plan) -> dict[ir.Which, str]:
             chosen[which] = "there is one"
         elif plan.updates:
             chosen[which] = "state is updated in place, in an order that one program keeps"
-        elif which in divided:
+        elif which in divided and which.count <= limits.unroll:
             chosen[which] = "a divisor depends on it, and is a constant in each"
     return chosen
-
-
-def proved_apart(plan: ir.Plan, chosen: Mapping[ir.Which, str]) -> dict[ir.Which, str]:
-    """The copies left, for a plan whose bounds do not follow from what holds for all of them."""
-    left = [w for w in plan.copies if w not in chosen]
-    return dict.fromkeys(left, "its bounds are proved for each alone")
 
 
 def held_between(stages: Stages, schedules: Iterable[Schedule]) -> dict[ir.Which, str]:

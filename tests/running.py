@@ -31,7 +31,14 @@ def garbage_buffers(plan: ir.Plan, seed: int = 0) -> Arrays:
 
 def arrays(plan: ir.Plan, batch: Mapping[str, Any]) -> Arrays:
     """The inputs of a batch, each in its dtype; copies, as states change."""
-    return {i.name: np.array(batch[i.name], i.dtype.value, ndmin=1) for i in plan.inputs}
+    return {i.name: array(i, batch[i.name]) for i in plan.inputs}
+
+
+def array(i: ir.Input, value: Any) -> Any:
+    """A copy in the dtype of the input; a list of arrays for a list."""
+    if i.each:
+        return [np.array(one, i.dtype.value) for one in value]
+    return np.array(value, i.dtype.value, ndmin=1)
 
 
 def filled(plan: ir.Plan, batch: Mapping[str, Any], buffers: Arrays) -> Counter[str]:
@@ -48,8 +55,9 @@ def loops(sample: Sample, plan: ir.Plan, batch: Mapping[str, Any], seed: int) ->
     states = {i.name for i in plan.inputs if i.state}
     given = arrays(plan, batch)
     to = Loops(garbage_buffers(plan, seed) | {n: v for n, v in given.items() if n in states})
-    sample.loops({**batch, **{n: v.copy() for n, v in given.items() if v.ndim and n in batch
-                              and np.ndim(batch[n])}}, to)  # fmt: skip
+    lists = {i.name for i in plan.inputs if i.each}
+    sample.loops({**batch, **{n: v.copy() for n, v in given.items() if n not in lists and v.ndim
+                              and n in batch and np.ndim(batch[n])}}, to)  # fmt: skip
     return to
 
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 
 from metaplan import catalogue, ir
 from metaplan.copies import counts
+from metaplan.linear import facts
+from metaplan.passes.apart import Apart
 from metaplan.passes.rewrite import Rewriter
-from metaplan.passes.unroll import span_of
 from metaplan.ranges import UNKNOWN, Ranges
 
 LIMIT = 1 << 31
 """Places are int32."""
 
 
-def bind(plan: ir.Plan, sizes: Mapping[str, int], unrolled: Iterable[ir.Which] = ()) -> ir.Plan:
-    """``plan`` with ``sizes`` and what follows from them; a dimension nobody gave is derived.
-
-    What is derived holds for all copies; those ``unrolled`` are looked at one by one.
-    """
+def bind(plan: ir.Plan, sizes: Mapping[str, int]) -> ir.Plan:
+    """``plan`` with ``sizes`` and what follows from them; a dimension nobody gave is derived."""
     known = _names(plan)
     for name, value in sizes.items():
         if name not in known:
@@ -33,9 +31,9 @@ def bind(plan: ir.Plan, sizes: Mapping[str, int], unrolled: Iterable[ir.Which] =
         raise catalogue.missing_sizes(plan.name, missing)
     bound = Rewriter(axis_rule=lambda a: _given(a, sizes)).plan(plan)
     dims = {**sizes, **{w.name: w.count for w in plan.copies}}
-    _derive(bound, dims, unrolled)
+    _derive(bound, dims)
     bound = Rewriter(axis_rule=lambda a: _given(a, dims)).plan(bound)
-    bound = Rewriter(axis_rule=lambda a: _bounded(a, unrolled)).plan(bound)
+    bound = Rewriter(axis_rule=lambda a: _bounded(a, Apart(plan.copies))).plan(bound)
     for axis in bound.axes:
         points = Ranges().points(axis)
         if points >= LIMIT:
@@ -67,15 +65,15 @@ def _given(axis: ir.Axis, sizes: Mapping[str, int]) -> ir.Axis:
             return axis
 
 
-def _derive(plan: ir.Plan, dims: dict[str, int], unrolled: Iterable[ir.Which]) -> None:
+def _derive(plan: ir.Plan, dims: dict[str, int]) -> None:
     """Dimensions nobody gave: as large as the largest index that the plan can use."""
-    ranges = Ranges()
+    ranges = Apart(plan.copies)
     needed: dict[str, int] = {}
     for e in ir.walk(*ir.exprs(plan)):
         if isinstance(e, ir.Load):
             for dim, index in zip(e.source.dims, e.index, strict=True):
                 if isinstance(dim, str) and dim not in dims:
-                    hi = span_of(index, ranges, unrolled, e.guard).hi
+                    hi = ranges.of(index, facts(e.guard) if e.guard is not None else ()).hi
                     if hi < 1 << 40:
                         needed[dim] = max(needed.get(dim, 1), hi + 1)
     for axis in plan.axes:
@@ -90,15 +88,14 @@ def _derive(plan: ir.Plan, dims: dict[str, int], unrolled: Iterable[ir.Which]) -
         raise catalogue.missing_sizes(plan.name, lost)
 
 
-def _bounded(axis: ir.Axis, unrolled: Iterable[ir.Which]) -> ir.Axis:
+def _bounded(axis: ir.Axis, ranges: Ranges) -> ir.Axis:
     """A ragged axis whose rows are bounded, and whose length keeps to that bound."""
-    ranges = Ranges()
     match axis:
-        case ir.Ragged(_, above, length, most, capacity):
-            span = span_of(length, ranges, unrolled)
+        case ir.Ragged(_, above, length, _, capacity):
+            span = ranges.of(length)
             if span.lo < 0:
                 raise catalogue.length_negative(axis.name, span.lo, axis.loc)
-            bound = max(span.hi if most is None else min(span.hi, most), 1)
+            bound = ranges.bound(axis)
             if bound >= LIMIT - 1:
                 raise catalogue.unbounded_row(axis.name, axis.loc)
             if capacity is not None and bound > capacity:
@@ -106,7 +103,7 @@ def _bounded(axis: ir.Axis, unrolled: Iterable[ir.Which]) -> ir.Axis:
             room = min(ranges.capacity(above) * bound, LIMIT)
             return replace(axis, most=bound, capacity=room if capacity is None else capacity)
         case ir.Part(_, _, _, length):
-            span = span_of(length, ranges, unrolled)
+            span = ranges.of(length)
             if span.lo < 0:
                 raise catalogue.length_negative(axis.name, span.lo, axis.loc)
             return replace(axis, most=min(span.hi, UNKNOWN.hi))

@@ -7,9 +7,10 @@ from dataclasses import replace
 from metaplan import catalogue, ir
 from metaplan.ir import DType, Op
 from metaplan.linear import Linear, facts
+from metaplan.passes.apart import Apart
 from metaplan.passes.carried import seen
 from metaplan.passes.rewrite import Rewriter
-from metaplan.ranges import Facts, Ranges
+from metaplan.ranges import Facts
 
 _I32 = DType.I32
 SORTED = 1024
@@ -71,7 +72,7 @@ def _used(plan: ir.Plan) -> tuple[ir.Axis, ...]:
 
 class _Proof:
     def __init__(self, plan: ir.Plan) -> None:
-        self.plan, self.ranges = plan, Ranges()
+        self.plan, self.ranges = plan, Apart(plan.copies)
         self.checks: dict[tuple[ir.Axis | None, ir.Expr], ir.Check] = {}
 
     def rule(self, e: ir.Expr) -> ir.Expr | None:

@@ -23,7 +23,7 @@ def stages(
     plan: ir.Plan, sizes: Mapping[str, int], unrolled: Iterable[ir.Which] = ()
 ) -> Iterator[tuple[str, ir.Plan]]:
     """The plan after each pass, by the name of the pass; the copies ``unrolled`` are written out."""
-    plan = bind(plan, sizes, unrolled)
+    plan = bind(plan, sizes)
     verify(plan)
     yield "bind", plan
     if plan.copies:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import product
 from typing import TypeVar
 
 from metaplan import ir
 from metaplan.copies import mentioned
-from metaplan.linear import facts
 from metaplan.passes.rewrite import Rewriter
-from metaplan.ranges import Interval, Ranges
 
 N = TypeVar("N", bound=ir.Node)
 C = TypeVar("C", ir.Carry, ir.Trial)
@@ -37,22 +34,6 @@ def at_copy(numbers: Mapping[ir.Which, int]) -> Rewriter:
                 return None
 
     return Rewriter(rule)
-
-
-def span_of(
-    e: ir.Expr, ranges: Ranges, copies: Iterable[ir.Which], guard: ir.Expr | None = None
-) -> Interval:
-    """The interval of ``e`` where ``guard`` holds, proved copy by copy."""
-    exprs = (e,) if guard is None else (e, guard)
-    own = [w for w in copies if w in mentioned(exprs)]
-    found: Interval | None = None
-    for numbers in product(*(range(w.count) for w in own)):
-        made = at_copy(dict(zip(own, numbers, strict=True)))
-        given = facts(made.expr(guard)) if guard is not None else ()
-        span = ranges.of(made.expr(e), given)
-        found = span if found is None else found | span
-    assert found is not None
-    return found
 
 
 def _unrolled(plan: ir.Plan, which: ir.Which) -> ir.Plan:

@@ -26,7 +26,7 @@ from metaplan.lower.program import lower
 from metaplan.program import Role
 from metaplan.schedule import Schedule
 from metaplan.target import DEFAULT
-from tests.running import garbage, garbage_buffers
+from tests.running import array, garbage, garbage_buffers
 
 GUARD, GAP = 4096, 3
 Arrays = dict[str, np.ndarray]
@@ -80,6 +80,11 @@ class Guarded:
         assert torch.equal(self.whole, self.before), f"wrote outside {name}"
 
 
+def addresses(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """The table of a list of tensors: address and strides of each."""
+    return torch.tensor([[t.data_ptr(), *t.stride()[:-1]] for t in tensors], dtype=torch.int64)
+
+
 class Compiled:
     """One built plan with its kernels loaded; ``change`` forces another legal schedule."""
 
@@ -98,7 +103,10 @@ class Compiled:
         self, inputs: Mapping[str, Any], live: Mapping[str, int], buffers: Mapping[str, np.ndarray]
     ) -> list[int]:
         """Fills ``buffers`` (and the states among ``inputs``) in place; the counts of the flags."""
-        given = {n: Guarded.of(np.asarray(v), gap=GAP) for n, v in inputs.items()}
+        lists = {n: [Guarded.of(a, GAP + 2 * at) for at, a in enumerate(inputs[n])]
+                 for n in self.lists}  # fmt: skip
+        tables = {n: addresses([one.view for one in ones]) for n, ones in lists.items()}
+        given = {n: Guarded.of(np.asarray(v), gap=GAP) for n, v in inputs.items() if n not in lists}
         made = {n: Guarded.of(b) for n, b in buffers.items()}
         between = {
             b.name: Guarded.of(garbage(b.shape, b.dtype, 7))
@@ -110,6 +118,8 @@ class Compiled:
             arguments: dict[str, Any] = {}
             for p in kernel.params:
                 match p.role:
+                    case Role.INPUT if p.of in tables:
+                        arguments[p.name] = tables[p.of]
                     case Role.INPUT:
                         arguments[p.name] = given[p.of].view
                     case Role.STRIDE:
@@ -138,29 +148,32 @@ class Compiled:
         self, inputs: Mapping[str, Any], live: Mapping[str, int], buffers: Mapping[str, np.ndarray]
     ) -> Counter[str]:
         """The same through the NumPy interpreter."""
-        given = {n: np.atleast_1d(np.asarray(v)) for n, v in inputs.items()}
+        given = {n: v if n in self.lists else np.atleast_1d(v) for n, v in inputs.items()}
         return interp.run(self.plan, given, live, buffers)
 
     @property
     def states(self) -> frozenset[str]:
         return frozenset(i.name for i in self.plan.inputs if i.state)
 
+    @property
+    def lists(self) -> frozenset[str]:
+        return frozenset(i.name for i in self.plan.inputs if i.each)
+
     def defined(self, inputs: Mapping[str, Any], live: Mapping[str, int], seed: int) -> Arrays:
         """Which cells of each buffer the plan says anything of: all but those of undefined tails."""
         once = garbage_buffers(self.plan, seed)
         twice = {n: ~b for n, b in once.items()}
-        states = {n: np.array(v) for n, v in inputs.items()}
-        self.meaning(states, live, once)
-        self.meaning({n: np.array(v) for n, v in inputs.items()}, live, twice)
+        self.meaning({n: v.copy() for n, v in inputs.items()}, live, once)
+        self.meaning({n: v.copy() for n, v in inputs.items()}, live, twice)
         loose = {o.name for o in self.plan.outputs if isinstance(o.tail, ir.Undefined)}
         return {n: (b == twice[n]) | (n not in loose) for n, b in once.items()}
 
 
 def split(compiled: Compiled, inputs: Mapping[str, Any]) -> tuple[Arrays, dict[str, int]]:
     """Inputs, each in its dtype, and live sizes apart."""
-    dtypes = {i.name: i.dtype.value for i in compiled.plan.inputs}
+    declared = {i.name: i for i in compiled.plan.inputs}
     roots = set(compiled.plan.root_names())
-    given = {n: np.array(v, dtype=dtypes[n]) for n, v in inputs.items() if n in dtypes}
+    given = {n: array(declared[n], v) for n, v in inputs.items() if n in declared}
     return given, {n: int(v) for n, v in inputs.items() if n in roots}
 
 

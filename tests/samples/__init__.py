@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.samples import (
     arithmetic,
     asking,
+    copying,
     folding,
     memory,
     nesting,
@@ -25,6 +26,7 @@ __all__ = [
     "Sample",
     "arithmetic",
     "asking",
+    "copying",
     "folding",
     "memory",
     "nesting",

@@ -27,6 +27,13 @@ class Loops:
         if tail is not None:
             cells[start + len(values) :] = tail
 
+    def put_copy(self, name: str, copy: Any, values: list[int], tail: int | None = None) -> None:
+        """The same for one copy: a row of the buffer."""
+        cells = self.out[name][copy].reshape(-1)
+        cells[: len(values)] = values
+        if tail is not None:
+            cells[len(values) :] = tail
+
     def only(self, name: str, count: int) -> None:
         """Nothing is said of the cells from ``count`` on."""
         mask = np.zeros(self.out[name].size, bool)
