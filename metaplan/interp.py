@@ -58,9 +58,27 @@ def run(
     changes = [change for r in runs for change in r.changes()]
     for r in runs:
         r.fill(buffers)
+    for kernel in plan.opaques:
+        _opaque(kernel, inputs, live, buffers)
     for target, where, value, how in changes:
         scatter(inputs[target], where, value, how)
     return _broken(runs)
+
+
+def _opaque(
+    kernel: ir.Opaque,
+    inputs: Mapping[str, Any],
+    live: Mapping[str, int],
+    buffers: Mapping[str, Array],
+) -> None:
+    """What a kernel of the user's own does, as the user says it in NumPy."""
+    held: dict[ir.Held, Mapping[str, Any]] = {
+        ir.Held.INPUT: inputs,
+        ir.Held.LIVE: live,
+        ir.Held.OUTPUT: buffers,
+    }
+    reads = [held[r.kind][r.name] for r in kernel.reads]
+    kernel.meaning(*reads, **{key: buffers[output] for key, output in kernel.writes})
 
 
 class _Run:

@@ -26,14 +26,15 @@
     Tail    = Keep() | Fill(value, until?)            -- the cells beyond the live points
     Update  = (target: Input, index*, value, where?, axis?, combine)  -- in place: reads old, writes new
     Check   = (axis?, bad, message)                   -- counted in the step's sticky flags
+    Opaque  = (name, texts, Read*, writes, programs)  -- a kernel of the user's own
 
 Nodes are frozen and compare by structure; ``loc`` is carried but never compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
@@ -201,6 +202,40 @@ class Check(Node):
     number: int = -1
 
 
+class Held(Enum):
+    """What a kernel of the user's own reads."""
+
+    INPUT = "input"
+    LIVE = "live"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read(Node):
+    """An input, the live number of a root axis, or an output that a launch before has made."""
+
+    kind: Held
+    name: str
+    dtype: DType
+    dims: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opaque(Node):
+    """``programs`` programs of a kernel of the user's own, the last of ``texts``, fill the outputs ``writes``.
+
+    ``writes``: what the kernel calls each, and the name of the output. ``programs``: a number, or the name of an
+    axis for each of its capacity. ``meaning`` is the same in NumPy.
+    """
+
+    name: str
+    texts: tuple[tuple[str, str], ...]
+    reads: tuple[Read, ...]
+    writes: tuple[tuple[str, str], ...]
+    programs: int | str
+    meaning: Callable[..., None] = field(compare=False, repr=False)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan(Node):
     name: str
@@ -211,6 +246,7 @@ class Plan(Node):
     checks: tuple[Check, ...] = ()
     sizes: tuple[tuple[str, int], ...] = ()
     copies: tuple[Which, ...] = ()
+    opaques: tuple[Opaque, ...] = ()
 
     def size(self, dim: str | int) -> int:
         """The capacity of an axis or dimension; only after ``bind``."""

@@ -103,13 +103,17 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """One kind of work: ``programs`` programs of a kernel that run the same lines."""
+    """One kind of work: ``programs`` programs of a kernel that run the same lines.
+
+    ``texts`` are functions of the user's own, the last of which is called instead.
+    """
 
     name: str
     title: str
     params: tuple[str, ...]
     programs: int
     body: tuple[Stmt, ...]
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +179,9 @@ class Program:
     buffers: tuple[Buffer, ...]
     flags: tuple[str, ...]
     reasons: tuple[tuple[str, str], ...]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The functions of the user's own, each once, those that are called first."""
+        every = [t for k in self.kernels for r in k.regions for t in r.texts]
+        return tuple(dict.fromkeys(every))

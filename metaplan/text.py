@@ -170,6 +170,15 @@ def _check(c: ir.Check, names: Names) -> str:
     return f"check {where}: {expr(c.bad, 0, names)}  # {c.message}"
 
 
+def _opaque(k: ir.Opaque) -> Iterator[str]:
+    reads = ", ".join(f"{r.name}.size" if r.kind is ir.Held.LIVE else r.name for r in k.reads)
+    yield f"kernel {k.name}: {k.programs} programs"
+    yield f"    reads {reads or 'nothing'}"
+    yield f"    writes {', '.join(output for _, output in k.writes)}"
+    for _, text in k.texts:
+        yield from (f"    | {line}".rstrip() for line in text.splitlines())
+
+
 def plan(p: ir.Plan) -> str:
     """The whole plan; a value that is used more than once is written down once, by its name."""
     return "\n".join(_lines(p)) + "\n"
@@ -205,6 +214,8 @@ def _lines(p: ir.Plan) -> Iterator[str]:
     for c in p.checks:
         yield from new(c.bad)
         yield _check(c, names)
+    for k in p.opaques:
+        yield from _opaque(k)
 
 
 def _uses(p: ir.Plan) -> Counter[ir.Expr]:

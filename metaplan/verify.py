@@ -11,8 +11,9 @@ def verify(plan: ir.Plan) -> None:
     """Raises PlanError for the first thing that the plan cannot mean."""
     _names(plan)
     read = {e.source for e in _all(plan) if isinstance(e, ir.Load)}
+    taken = {r.name for o in plan.opaques for r in o.reads}
     for i in plan.inputs:
-        if i not in read and not any(u.target == i for u in plan.updates):
+        if i not in read and i.name not in taken and not any(u.target == i for u in plan.updates):
             raise catalogue.unused_input(i.name, i.loc)
     _declared(plan)
     _writers(plan)
@@ -50,6 +51,10 @@ def _writers(plan: ir.Plan) -> None:
         if isinstance(e, ir.Load) and e.source in by_target:
             if e.index not in written[e.source]:
                 raise catalogue.state_race(e.source.name, e.loc)
+    for o in plan.opaques:
+        for target in by_target:
+            if any(r.kind is ir.Held.INPUT and r.name == target.name for r in o.reads):
+                raise catalogue.state_race(target.name, o.loc)
     for e in _elsewhere(plan, by_target):
         for load in ir.walk(e):
             if isinstance(load, ir.Load) and load.source in by_target:

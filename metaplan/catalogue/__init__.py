@@ -95,6 +95,17 @@ from metaplan.catalogue.looking import (
     trial_unused,
     unknown_carry,
 )
+from metaplan.catalogue.opaque import (
+    opaque_arguments,
+    opaque_copied,
+    opaque_function,
+    opaque_global,
+    opaque_meaning,
+    opaque_read,
+    opaque_source,
+    opaque_unused,
+    opaque_writes,
+)
 from metaplan.catalogue.orders import (
     argsort_wide,
     carry_elsewhere,
@@ -222,6 +233,15 @@ __all__ = [
     "not_pieces",
     "not_state",
     "not_storable",
+    "opaque_arguments",
+    "opaque_copied",
+    "opaque_function",
+    "opaque_global",
+    "opaque_meaning",
+    "opaque_read",
+    "opaque_source",
+    "opaque_unused",
+    "opaque_writes",
     "out_of_bounds",
     "outputs_not_dict",
     "outside_plan",

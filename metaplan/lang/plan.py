@@ -7,7 +7,7 @@ import sys
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from metaplan import catalogue, copies, ir, text, verify
 from metaplan.errors import Loc
@@ -16,12 +16,16 @@ from metaplan.lang.arrays import Array, array
 from metaplan.lang.axes import Axis, Indptr
 from metaplan.lang.combining import alone, read_alone
 from metaplan.lang.dtypes import Typed
+from metaplan.lang.opaque import Made, declared
 from metaplan.lang.tracing import CURRENT, Trace
 from metaplan.lang.values import Value, described, lift, name_of, one_branch
-from metaplan.lang.words import Change, Out, Outputs
+from metaplan.lang.words import Change, Out
 
 if TYPE_CHECKING:
     from metaplan.runtime.step import Step
+
+Outputs: TypeAlias = Mapping[str, Value | Out | Change | Made]
+"""What the function of a plan returns: its outputs and the changes of its states, by name."""
 
 
 class Plan:
@@ -119,6 +123,8 @@ def _plan(function: Callable[..., Any], trace: Trace, returned: Any) -> ir.Plan:
         name = demands.name("output", key, loc, demands.STEP)
         if isinstance(value, Change):
             updates.append(_update(name, value))
+        elif isinstance(value, Made):
+            outputs.append(value.output(name))
         elif isinstance(value, Value | Out):
             made_output = _output(name, value, loc)
             own = copies.dimensions(copies.of_output(made_output), trace.copies)
@@ -134,6 +140,7 @@ def _plan(function: Callable[..., Any], trace: Trace, returned: Any) -> ir.Plan:
         tuple(outputs),
         tuple(updates),
         copies=tuple(trace.copies),
+        opaques=tuple(declared(kernel, made) for kernel in trace.kernels),
         loc=places.declaration(function),
     )
     _own(plan)

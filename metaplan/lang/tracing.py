@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from metaplan import catalogue, ir
 from metaplan.errors import Loc
@@ -14,11 +14,12 @@ A = TypeVar("A", ir.Root, ir.Dense, ir.Ragged, ir.Part)
 
 @dataclass(slots=True)
 class Trace:
-    """Axes, inputs and copies in the order of their declaration."""
+    """Axes, inputs, copies and kernels of the user's own in the order of their declaration."""
 
     axes: list[ir.Axis] = field(default_factory=list[ir.Axis])
     copies: list[ir.Which] = field(default_factory=list[ir.Which])
     inputs: list[ir.Input] = field(default_factory=list[ir.Input])
+    kernels: list[Any] = field(default_factory=list[Any])
     numbered: int = 0
 
     def number(self) -> int:

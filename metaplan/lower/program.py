@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from metaplan import ir, text
 from metaplan.copies import counts
 from metaplan.interp import buffer_shape
-from metaplan.lower import partials, tails, work
+from metaplan.lower import opaque, partials, tails, work
 from metaplan.lower.emit import stride_name
 from metaplan.lower.tables import width
 from metaplan.program import Buffer, Kernel, Param, Program, Region, Role
@@ -56,6 +56,7 @@ def _kernels(schedule: Schedule, promises: int) -> Iterator[Kernel]:
         yield _kernel(schedule, f"{plan.name}_sums", before, promises)
     made = [work.region(schedule, w, plan.name) for w in schedule.works]
     made += [tails.region(schedule, t, plan.name) for t in schedule.tails]
+    made += [opaque.region(plan, o) for o in plan.opaques]
     yield _kernel(schedule, plan.name, made, promises)
 
 
@@ -97,6 +98,11 @@ def params(schedule: Schedule, regions: tuple[Region, ...], promises: int) -> tu
         if o.name in schedule.kept:
             note, role = f"{o.dtype.value}{_shape(o)}, kept for a later launch", Role.WORKSPACE
         every.append(Param(f"{o.name}_ptr", role, o.name, o.dtype.value, note))
+    named = {p.name for p in every}
+    for read in {r.name: r for o in plan.opaques for r in o.reads}.values():
+        if read.kind is ir.Held.OUTPUT and f"{read.name}_ptr" not in named:
+            note = f"{read.dtype.value}, made by a launch before"
+            every.append(Param(f"{read.name}_ptr", Role.OUTPUT, read.name, read.dtype.value, note))
     for p in schedule.partials:
         note = f"int32[{p.blocks}]: sums of {p.scan.over.name} by blocks of rows"
         dtype = ir.dtype_of(p.scan.of).value

@@ -54,6 +54,7 @@ class _Cut:
             self.outputs.setdefault(keeper.levels[stored.name], []).append(stored)
         for c in self._overfull(len(whole.checks)):
             checks.setdefault(self._check_level(c), []).append(c)
+        opaques = self._opaques()
         last = max([0, *self.outputs, *checks, *map(self._update_level, updates)])
         axes = (*map(keeper.axis, whole.axes), *keeper.shapes)
         rooms = [(a.name, a.width) for a in keeper.shapes if isinstance(a.width, int)]
@@ -71,9 +72,26 @@ class _Cut:
                 updates=updates if at == last else (),
                 checks=tuple(checks.get(at, [])),
                 sizes=sizes,
+                opaques=tuple(opaques.get(at, [])),
             )
             plans.append(made)
         return Stages(tuple(plans), frozenset(keeper.levels))
+
+    def _opaques(self) -> dict[int, list[ir.Opaque]]:
+        """Each kernel of the user's own in the launch behind those that make what it reads."""
+        made = {o.name: level for level, outputs in sorted(self.outputs.items()) for o in outputs}
+        found: dict[int, list[ir.Opaque]] = {}
+        for kernel in self.whole.opaques:
+            before = [made[r.name] for r in kernel.reads if r.kind is ir.Held.OUTPUT]
+            own = {name for _, name in kernel.writes}
+            level = max([*(made[name] for name in own), *(at + 1 for at in before)])
+            for at in {made[name] for name in own}:
+                moved = [o for o in self.outputs[at] if o.name in own]
+                self.outputs[at] = [o for o in self.outputs[at] if o.name not in own]
+                self.outputs.setdefault(level, []).extend(moved)
+            made |= dict.fromkeys(own, level)
+            found.setdefault(level, []).append(kernel)
+        return found
 
     # ------------------------------------------------------------ outputs
 
