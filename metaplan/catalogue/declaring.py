@@ -87,9 +87,12 @@ def name_taken(kind: str, name: str, by: str, loc: Loc) -> PlanError:
 
 _A = {
     "axis": "an axis",
+    "buffer": "a buffer",
+    "carry": "a carry",
     "copies": "copies",
     "dimension": "a dimension",
     "input": "an input",
+    "kernel": "a kernel",
     "output": "an output",
     "part": "a part",
     "plan": "a plan",

@@ -28,9 +28,14 @@ def opaque_global(name: str, used: str, got: str, loc: Loc) -> PlanError:
     return PlanError(
         f"{name} uses {used} from around it ({got}), which the generated file does not have",
         loc=loc,
-        hint=f"make it a parameter with a default, {used}: tl.constexpr = 128; it may use tl, triton and other"
-        " @triton.jit functions by their own names",
+        hint=_INSTEAD.get(got, f"make it a parameter with a default, {used}: tl.constexpr = 128"),
     )
+
+
+_INSTEAD = {
+    "a module": "a kernel has two modules: import triton, and import triton.language as tl",
+    "a function": "decorate it with triton.jit alone, and call it by its own name",
+}
 
 
 def opaque_writes(name: str, loc: Loc) -> PlanError:
