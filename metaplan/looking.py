@@ -19,9 +19,7 @@ def sequence(axes: tuple[ir.Axis, ...], roots: Roots) -> ir.Axis | None:
     """The axis along which something is carried to the points of ``axes``, or past the last one below each of them."""
     folds = [e for e in ir.near(*roots) if isinstance(e, ir.Fold)]
     to_points = (e.axis for e in folds if e.when is not ir.When.LAST and frame(e.axis) == axes)
-    past = (
-        e.axis for e in folds if e.when is ir.When.LAST and frame(ir.parent(e.axis)) == axes
-    )
+    past = (e.axis for e in folds if e.when is ir.When.LAST and frame(ir.parent(e.axis)) == axes)
     return next(to_points, next(past, None))
 
 
@@ -29,3 +27,25 @@ def rows_along(axes: tuple[ir.Axis, ...], roots: Roots) -> list[ir.RowScan | ir.
     """The sums and orders of rows along the last one of ``axes``."""
     every = (e for e in ir.near(*roots) if isinstance(e, ir.RowScan | ir.Sort))
     return [e for e in every if frame(e.over) == axes]
+
+
+def sums_above(axes: tuple[ir.Axis, ...], roots: Roots) -> bool:
+    """Whether points of ``axes`` need what is summed up for a row above them."""
+    stack, seen = list(roots), set[ir.Expr]()
+    while stack:
+        e = stack.pop()
+        if e in seen:
+            continue
+        seen.add(e)
+        match e:
+            case ir.Reduce(_, _, over, ir.Root() | ir.Dense() | ir.Ragged() | ir.Part() as to):
+                if len(frame(to)) < len(axes) and frame(over) != frame(to):
+                    return True
+            # what a pass over other points computes is none of this program's points
+            case ir.Reduce() | ir.Scan():
+                pass
+            case ir.Across(_, of):
+                stack += [g.of for g in ir.asked(of)]
+            case _:
+                stack += ir.children(e)
+    return False

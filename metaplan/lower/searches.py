@@ -32,7 +32,9 @@ def searched(tile: Summing, e: ir.Bisect) -> Text:
     out = own.block(len(own.levels))
     out.append(Let(found, spread(own, e.lo), names.note(e)))
     ordered = ranges.of(ir.Bin(ir.Op.SUB, e.hi, e.lo)).lo >= 0
-    out.append(Let(top, spread(own, e.hi) if ordered else f"tl.maximum({found}, {own.plain(e.hi)})"))
+    out.append(
+        Let(top, spread(own, e.hi) if ordered else f"tl.maximum({found}, {own.plain(e.hi)})")
+    )
     between = names.fresh(f"{found}_open") if many(own) else ""
     body: list[Stmt] = []
     inner = _inside(own, body, e, tried, between)
@@ -62,7 +64,7 @@ def _closed(e: ir.Bisect) -> ir.Expr:
     """The condition, in which the search itself stands for the number that is tried."""
     number = e.trial.number
     trials = (x for x in ir.walk(e.cond) if isinstance(x, ir.Trial) and x.number == number)
-    return substituted(e.cond, {x: e for x in trials})
+    return substituted(e.cond, dict.fromkeys(trials, e))
 
 
 def _same(cond: ir.Expr, e: ir.Bisect) -> Iterator[ir.Expr]:

@@ -117,6 +117,37 @@ def _(given, to: Loops):
 
 
 @mp.plan
+def lifted(n: Annotated[i32, "req", mp.below(6)], x: Annotated[i32, "req", "k", mp.between(-9, 9)]):
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    win = mp.ragged(tok, tok.offset % 3)
+    own = x[req, tok.offset]
+    total, most = mp.sum(own, over=tok), mp.max(own + win.offset, over=win)
+    return dict(
+        share=own * 100 + total,
+        leaf=mp.on(win, total * 10 + win.offset + mp.sum(win.offset, over=win)),
+        before=mp.cumsum(own, per=req) + mp.maximum(most, -100),
+        ordered=mp.sort(own + mp.maximum(most, -100), over=tok),
+    )
+
+
+@sample(lifted, lambda rng, n: counts(rng, n, 6, x=rng.integers(-9, 10, (n, 5))), req=6)
+def _(given, to: Loops):
+    n, x = given["n"].tolist(), np.asarray(given["x"]).tolist()
+    tok = [(r, j) for r, k in enumerate(n) for j in range(k)]
+    total = [sum(row[:k]) for row, k in zip(x, n, strict=True)]
+    most = {(r, j): max((x[r][j] + i for i in range(j % 3)), default=-100) for r, j in tok}
+    to.put("share", [x[r][j] * 100 + total[r] for r, j in tok])
+    win = [(r, j, i) for r, j in tok for i in range(j % 3)]
+    to.put("leaf", [total[r] * 10 + i + sum(range(j % 3)) for r, j, i in win])
+    to.put("before", [sum(x[r][: j + 1]) + most[r, j] for r, j in tok])
+    to.put(
+        "ordered",
+        [v for r, k in enumerate(n) for v in sorted(x[r][j] + most[r, j] for j in range(k))],
+    )
+
+
+@mp.plan
 def partitions(n: Annotated[i32, "req", mp.below(6)], x: Annotated[i32, "req", mp.below(10)]):
     req = mp.axis("req")
     tok = mp.ragged(req, n)
