@@ -16,6 +16,7 @@ FAMILIES = (
     "sglang_eagle",
     "sglang_dsa",
     "sglang_dsv4",
+    "sglang_dsv4_prefill",
     "sglang_mamba",
     "sglang_msa",
     "sglang_prefix_chunks",

@@ -26,6 +26,7 @@ FAMILIES = (
     "sglang_eagle_commit",
     "sglang_dsa",
     "sglang_dsv4",
+    "sglang_dsv4_prefill",
     "sglang_mamba",
     "sglang_msa",
     "sglang_prefix_chunks",
