@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -120,23 +119,19 @@ def extend(kernels: bool) -> Any:
             torch.from_numpy(np.asarray(batch.inputs[n])) for n in ("prefix_lens", "seq_lens")
         )
         total = int((end_cpu - prefix_cpu).sum())
-        backends = ("fa3", "fa3") if kernels else ("torch_native", "torch_native")
+        last = allocation.get_last_loc_triton if kernels else allocation.get_last_loc_torch
+        compute_position = sglang().module(POSITION).compute_position_triton
         extend_lens = end - prefix
         found: dict[str, Any] = {}
 
         def call() -> None:
             own.free_pages = free
-            with mock.patch.object(allocation, "attention_backends", return_value=backends):
-                last_loc = allocation.get_last_loc(
-                    given["req_to_token"], given["req_pool_indices"], prefix
-                )
+            last_loc = last(given["req_to_token"], given["req_pool_indices"], prefix)
             found["out_cache_loc"] = own.alloc_extend(
                 prefix, prefix_cpu, end, end_cpu, last_loc, total
             )
-            module = sglang().module(POSITION)
-            found["positions"], found["extend_start_loc"] = module.compute_position_triton(
-                prefix, extend_lens, total
-            )
+            positions, start = compute_position(prefix, extend_lens, total)
+            found.update(positions=positions, extend_start_loc=start)
 
         def read() -> Mapping[str, Any]:
             return {**found, "num_new_pages": [len(free) - len(own.free_pages)]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -94,13 +93,19 @@ def branches(
     return dict(out_cache_loc=(page * pool.page + place % pool.page).reshape(n, topk * steps))
 
 
+def compiled(function: Any, device: str) -> Any:
+    """The engine's function as it compiles it; on a CPU as it is, which takes less than compiling."""
+    plain = getattr(function, "_torchdynamo_orig_callable", function)
+    return plain if device == "cpu" else torch.compile(plain, dynamic=True)
+
+
 def drafts(batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], device: str) -> Theirs:
     """All draft steps of a tree, one after the other as the engine prepares them."""
     n, pool, own = batch.live["req"], batch.extra["pool"], {k: x.clone() for k, x in before.items()}
     topk, steps = batch.extra["topk"], batch.extra["steps"]
     module = sglang().module(BACKEND)
-    compiled = module.draft_decode_set_expand_metadata
-    plain = getattr(compiled, "_torchdynamo_orig_callable", compiled)
+    expand_metadata = compiled(module.draft_decode_set_expand_metadata, device)
+    module.draft_decode_set_expand_metadata = expand_metadata
     columns = torch.arange(0, pool.pages * pool.page, pool.page, device=device)
     prefix = module.FlashAttentionMetadata(
         cache_seqlens_int32=own["cache_seqlens"][:n], page_table=own["page_table"][:n]
@@ -126,15 +131,12 @@ def drafts(batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], dev
         runs.append(run)
     seq_lens_cpu = torch.from_numpy(np.asarray(batch.inputs["seq_lens"]))
     rows = (given["req_pool_indices"], given["seq_lens"])
-    spec, out_cache_loc = named(), given["out_cache_loc"].view(-1)
+    spec, forward = named(), mode("decode_or_idle")
+    cpu_and_loc = (seq_lens_cpu, given["out_cache_loc"].view(-1))
 
     def call() -> None:
-        # torch.compile is left out: it would take longer than all other tests
-        with mock.patch.object(module, "draft_decode_set_expand_metadata", plain):
-            for run in runs:
-                run._apply_cuda_graph_metadata(
-                    None, n, *rows, None, mode("decode_or_idle"), spec, seq_lens_cpu, out_cache_loc
-                )
+        for run in runs:
+            run._apply_cuda_graph_metadata(None, n, *rows, None, forward, spec, *cpu_and_loc)
 
     def read() -> Mapping[str, Any]:
         whole = given["seq_lens"] // pool.page * pool.page

@@ -101,7 +101,11 @@ def bench(
             "req_to_token": request_table(rng, ROWS, SERVED),
             **more(rng, own["seq_lens"], query),
         }
-        sizes = {"req": count, "entry": int(own["seq_lens"].sum()) + 64 * count, "row": ROWS}
+        sizes = {
+            "req": count,
+            "entry": max(int(own["seq_lens"].sum()) + 64 * count, SERVED),
+            "row": ROWS,
+        }
         return Setup(declare, sizes), Batch(
             inputs, {"req": count}, extra=dict(window=1024, drafts=drafts)
         )
@@ -287,7 +291,7 @@ def pages_bench(count: int, query: int) -> tuple[Setup, Batch]:
     inputs = dict(seq_lens=seq_lens, read_table=table(rng, count, SERVED // PAGE))
     setup = Setup(
         lambda: sglang_flashinfer_pages(page=PAGE, context=SERVED),
-        {"req": count, "entry": int(seq_lens.sum())},
+        {"req": count, "entry": max(int(seq_lens.sum()), SERVED)},
     )
     return setup, Batch(inputs, {"req": count})
 

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -58,36 +56,31 @@ def batches(rng: np.random.Generator) -> Iterator[Batch]:
 def bench(count: int, query: int) -> tuple[Setup, Batch]:
     rng = np.random.default_rng(0)
     batch = step(served(rng, count), request_table(rng, ROWS, SERVED), SERVED_CAPACITY, False)
+    most = SERVED_CAPACITY // count
     sizes = {
         "chunk": batch.live["chunk"],
         "request": max(count, WIDTH),
-        "entry": int(batch.inputs["prefix_lens"][:count].sum()),
+        "entry": max(int(batch.inputs["prefix_lens"][:count].sum()), most),
         "row": ROWS,
     }
-    most = SERVED_CAPACITY // count
     setup = Setup(
         lambda: sglang_prefix_chunks(most=most, context=SERVED, rows=ROWS, slots=1 << 20), sizes
     )
     return setup, batch
 
 
-@contextlib.contextmanager
-def serving(pool: Any, reader: Any, req_to_token: torch.Tensor) -> Iterator[None]:
+def serve(pool: Any, reader: Any, req_to_token: torch.Tensor) -> None:
     """What the engine looks up while it runs a model: its pool, its reader, its request table."""
     module = sglang().module(MIXIN)
-    with mock.patch.multiple(
-        module,
-        get_token_to_kv_pool=lambda: pool,
-        get_attn_backend=lambda: named(kv_index_translator=reader),
-        get_req_to_token_pool=lambda: named(req_to_token=req_to_token),
-        filter_dcp_local_chunk_kv_indices=lambda indices, *_: indices,
-    ):
-        yield
+    module.get_token_to_kv_pool = lambda: pool
+    module.get_attn_backend = lambda: named(kv_index_translator=reader)
+    module.get_req_to_token_pool = lambda: named(req_to_token=req_to_token)
+    module.filter_dcp_local_chunk_kv_indices = lambda indices, *_: indices
 
 
 def theirs(batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], device: str) -> Theirs:
     module, n = sglang().module(MIXIN), int(batch.inputs["requests"])
-    memory = sglang().find("sglang.srt.mem_cache.memory_pool")
+    pool = made(sglang().find("sglang.srt.mem_cache.memory_pool").MLATokenToKVPool)
     reader = translator(given["req_to_token"])
     reader.translate_dcp_read_ids = lambda ids: ids
 
@@ -106,12 +99,10 @@ def theirs(batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], dev
             extend_prefix_lens_cpu=prefix_lens_cpu,
             req_pool_indices=given["req_pool_indices"][:n],
         )
-        with serving(made(memory.MLATokenToKVPool), reader, given["req_to_token"]):
-            own.prepare_chunked_prefix_cache_info(
-                torch.device(device),
-                pack_all_prefix_chunks=True,
-                single_chunk=batch.extra["single"],
-            )
+        serve(pool, reader, given["req_to_token"])
+        own.prepare_chunked_prefix_cache_info(
+            torch.device(device), pack_all_prefix_chunks=True, single_chunk=batch.extra["single"]
+        )
         done[:] = [own]
 
     def read() -> Mapping[str, Any]:

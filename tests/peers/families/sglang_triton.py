@@ -154,7 +154,7 @@ def bench(kind: str) -> Any:
             options[kind] = extra["drafts"] = query
         if kind == "extend":
             inputs["extend_lens"] = np.full(count, query, np.int32)
-        sizes = {"req": count, "entry": int(own["seq_lens"].sum()), "row": ROWS}
+        sizes = {"req": count, "entry": max(int(own["seq_lens"].sum()), SERVED), "row": ROWS}
         setup = Setup(lambda: sglang_triton(**options, **LARGE), sizes)
         return setup, Batch(inputs, {"req": count}, extra=extra)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -126,16 +125,14 @@ def mla(batch: Batch, given: Tensors, before: Mapping[str, torch.Tensor], device
     )
     forward = mode("target_verify" if verifies else "decode_or_idle")
     rows = (given["req_pool_indices"], given["seq_lens"])
-    parallel = named(dcp_enabled=False)
+    parallel, width = named(dcp_enabled=False), own["block_kv_indices"].shape[1]
+    sglang().module(MLA).get_parallel = lambda: parallel
 
     def call() -> None:
-        with mock.patch.object(sglang().module(MLA), "get_parallel", return_value=parallel):
-            if batch.extra["mode"] == "eager":
-                width = own["block_kv_indices"].shape[1]
-                made_table = run._create_block_kv_indices(None, n, width, *rows, device)
-                own["block_kv_indices"] = made_table
-            else:
-                run._apply_cuda_graph_metadata(None, n, *rows, forward)
+        if batch.extra["mode"] == "eager":
+            own["block_kv_indices"] = run._create_block_kv_indices(None, n, width, *rows, device)
+        else:
+            run._apply_cuda_graph_metadata(None, n, *rows, forward)
 
     def read() -> Mapping[str, Any]:
         eager = batch.extra["mode"] == "eager"
