@@ -207,7 +207,7 @@ class _Mixed(Tile):
         return self.form.answers(text), ATOM
 
     def load(self, e: ir.Load) -> str:
-        pointer = self.shared.use(f"{e.source.name}_ptr")
+        pointer = self.pointer(e.source, e.index)
         live = self.form.answers(self.points.levels[-1].live)
         mask = joined(live, self.plain(e.guard) if e.guard is not None else "")
         address = f"{pointer} + {self.address(e.source, e.index)}"

@@ -173,16 +173,16 @@ class _Cut:
     def _overfull(self, number: int) -> Iterator[ir.Check]:
         """A count for each axis whose kept values may need more room than there is."""
         keeper = self.keeper
-        told = {c.message for c in self.whole.checks}
+        told = {(keeper.axis(c.axis), c.message) for c in self.whole.checks if c.axis is not None}
         for _, stored in keeper.stored:
             for axis in ir.chain(stored.axis):
                 if not isinstance(axis, ir.Ragged) or axis.capacity is None:
                     continue
                 message = f"more points than the capacity of {axis.name}"
                 most = keeper.ranges.capacity(axis.parent) * keeper.ranges.bound(axis)
-                if most <= axis.capacity or message in told:
+                if most <= axis.capacity or (axis, message) in told:
                     continue
-                told.add(message)
+                told.add((axis, message))
                 room = ir.Const(axis.capacity, loc=axis.loc)
                 bad = ir.Bin(Op.LE, room, keeper.tidy_index(axis), loc=axis.loc)
                 yield ir.Check(axis, bad, message, number, loc=axis.loc)

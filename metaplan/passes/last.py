@@ -16,7 +16,7 @@ def last_wins(plan: ir.Plan) -> tuple[ir.Plan, tuple[ir.Input, ...]]:
     updates = tuple(made.update(u) for u in plan.updates)
     done = replace(
         plan,
-        axes=(*plan.axes, *made.axes),
+        axes=tuple(dict.fromkeys((*plan.axes, *made.axes))),
         outputs=(*outputs, *made.outputs),
         updates=updates,
         sizes=tuple(sorted((*plan.sizes, *made.sizes))),
@@ -36,7 +36,8 @@ class _Winners:
         if o.put is None or o.put.combine is not Combine.LAST:
             return o
         place = _flat(o.put.index, ir.put_extents(self.plan, o), o.loc)
-        alone = self._alone(o.name, o.put.axis, place, o.axis, o.where, o.loc)
+        copy = "".join(f"_{n.value}" for n, _ in o.copies if isinstance(n, ir.Const))
+        alone = self._alone(f"{o.name}{copy}", o.put.axis, place, o.axis, o.where, o.loc)
         return replace(o, where=alone, put=replace(o.put, combine=Combine.DISTINCT))
 
     def update(self, u: ir.Update) -> ir.Update:
