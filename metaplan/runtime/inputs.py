@@ -105,7 +105,7 @@ def check_tensor(slot: Slot, tensor: torch.Tensor, device: torch.device, live: i
             raise catalogue.wrong_shape(slot.name, slot.shape, shape)
         return
     check_shape(slot, shape, live)
-    if shape[-1] > 1 and tensor.stride(-1) != 1:
+    if tensor.numel() and shape[-1] > 1 and tensor.stride(-1) != 1:
         raise catalogue.not_contiguous(slot.name, tuple(tensor.stride()))
 
 
