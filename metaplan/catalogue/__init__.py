@@ -93,6 +93,7 @@ from metaplan.catalogue.looking import (
     too_deep,
     trial_below,
     trial_unused,
+    too_many_bits,
     unknown_carry,
 )
 from metaplan.catalogue.opaque import (
@@ -275,6 +276,7 @@ __all__ = [
     "trial_below",
     "trial_elsewhere",
     "trial_unproved",
+    "too_many_bits",
     "trial_unused",
     "truth_of_value",
     "unbounded_row",

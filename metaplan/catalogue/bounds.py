@@ -6,11 +6,13 @@ from metaplan.errors import Loc, PlanError
 
 
 def may_overflow(dtype: str, lo: int, hi: int, loc: Loc) -> PlanError:
+    more = " promise it, mp.expect(x, lo, hi), or compute in i64(...)"
+    if dtype == "uint16":
+        more = " or promise it, mp.expect(x, 0, 65535)"
     return PlanError(
         f"this may not fit {dtype}: it lies in [{lo}, {hi}]",
         loc=loc,
-        hint="declare the range of the inputs, Annotated[i32, ..., mp.below(n)],"
-        " promise it, mp.expect(x, lo, hi), or compute in i64(...)",
+        hint=f"declare the range of the inputs, Annotated[i32, ..., mp.below(n)],{more}",
     )
 
 

@@ -96,6 +96,15 @@ def bad_combine(got: str, words: Iterable[str], loc: Loc) -> PlanError:
     return PlanError(f"combine is {got}", loc=loc, hint=f"write one of {listed(words)}")
 
 
+def too_many_bits(axis: str, places: int, loc: Loc) -> PlanError:
+    return PlanError(
+        f"a row of {axis} has up to {places} points, and mp.bits has 63 places in a word",
+        loc=loc,
+        hint=f"take a word for every 32 of them: word = mp.dense(parent, {-(-places // 32)}),"
+        " bit = mp.dense(word, 32), mp.bits(holds, over=bit)",
+    )
+
+
 def put_index(axis: str, wanted: int, got: int, loc: Loc) -> PlanError:
     write = "index" if wanted == 1 else "(row, place)"
     what = "one number" if wanted == 1 else "its row and its place there"

@@ -106,13 +106,21 @@ def opaque(
     else:
         many = demands.size(f"the number of programs of {own.__name__}", programs, loc)
     kernel = Kernel(own, texts, tuple(reads), dict(writes), meaning, many, loc)
-    tracing("opaque").kernels.append(kernel)
+    kernels = tracing("opaque").kernels
+    known = {name: text for k in kernels for name, text in k.texts}
+    for name, made in texts:
+        if known.get(name, made) != made:
+            raise catalogue.duplicate_name("kernel", name, loc)
+    kernels.append(kernel)
     return {key: Made(kernel, key) for key in writes}
 
 
-def declared(kernel: Kernel, returned: Mapping[Any, object]) -> ir.Opaque:
-    """``kernel`` with the names that its buffers have among the outputs ``returned``."""
+def declared(kernel: Kernel, plan: str, returned: Mapping[Any, object]) -> ir.Opaque:
+    """``kernel`` with the names that its buffers have among the outputs ``returned`` of ``plan``."""
     own = kernel.function.__name__
+    for name, _ in kernel.texts:
+        if name == plan or name.startswith(f"{plan}_"):
+            raise catalogue.reserved_name("kernel", name, kernel.loc)
     names = {
         v.key: str(k) for k, v in returned.items() if isinstance(v, Made) and v.kernel is kernel
     }

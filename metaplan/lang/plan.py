@@ -140,7 +140,7 @@ def _plan(function: Callable[..., Any], trace: Trace, returned: Any) -> ir.Plan:
         tuple(outputs),
         tuple(updates),
         copies=tuple(trace.copies),
-        opaques=tuple(declared(kernel, made) for kernel in trace.kernels),
+        opaques=tuple(declared(kernel, function.__name__, made) for kernel in trace.kernels),
         loc=places.declaration(function),
     )
     _own(plan)

@@ -9,6 +9,11 @@ from metaplan.lang import demands
 from metaplan.lang.axes import Axis
 from metaplan.lang.values import Integer, Value, lift
 from metaplan.lang.words import before, indptr, number, sum, where
+from metaplan.nodes import NARROW
+from metaplan.ranges import UNKNOWN, Ranges
+
+BITS = 63
+"""Bits of a word that keep it positive."""
 
 _PLACES = DType.I32.hi
 
@@ -74,21 +79,38 @@ def _total(chosen: Value, axis: ir.Axis | None) -> Value:
 
 def bits(holds: Value, over: Axis) -> Value:
     """int64 on the parent: bit j is set where ``holds`` is true at place j of the row; at most 63 places."""
-    one = Value(ir.Const(1, DType.I64)) << Value(ir.Cast(over.offset.expr, DType.I64))
-    return sum(where(holds, one, 0), over=over)
+    loc = Loc.here()
+    along, quiet = demands.axis("bits", over, loc), loc.unnamed()
+    places = Ranges().bound(along)
+    if BITS < places < UNKNOWN.hi:
+        raise catalogue.too_many_bits(along.name, places, loc)
+    chosen = demands.condition(holds, loc)
+    place = ir.Cast(ir.Offset(along, loc=quiet), DType.I64, loc=quiet)
+    one = ir.Bin(Op.SHL, ir.Const(1, DType.I64, loc=quiet), place, loc=loc)
+    nothing = ir.Const(0, DType.I64, loc=quiet)
+    return sum(Value(ir.Where(chosen, one, nothing, loc=quiet)), over=over)
 
 
 def pack(low: Integer, high: Integer) -> Value:
     """int32: two numbers of 16 bits in one word, ``low`` in its lower half."""
-    lower, upper = (
-        Value(ir.Cast(ir.Expect(number(half), 0, 0xFFFF), DType.I64)) for half in (low, high)
-    )
-    return wrapped(lower | (upper << 16))
+    quiet = Loc.here().unnamed()
+    lower, upper = (_half(x, quiet) for x in (low, high))
+    shift = ir.Const(16, DType.I64, loc=quiet)
+    word = ir.Bin(Op.OR, lower, ir.Bin(Op.SHL, upper, shift, loc=quiet), loc=quiet)
+    return wrapped(Value(word))
+
+
+def _half(x: Integer, loc: Loc) -> ir.Expr:
+    """``x``, which must lie in 0..65535, as int64."""
+    expr = lift(x)
+    if ir.dtype_of(expr) in (DType.BOOL, *NARROW):
+        expr = ir.Cast(expr, DType.I32, loc=loc)
+    return ir.Cast(ir.Expect(expr, 0, DType.U16.hi, loc=loc), DType.I64, loc=loc)
 
 
 def wrapped(x: Integer) -> Value:
     """The lower 32 bits of ``x`` as int32."""
-    return Value(ir.Cast(lift(x), DType.I32, wraps=True))
+    return Value(ir.Cast(lift(x), DType.I32, wraps=True, loc=Loc.here()))
 
 
 def choose(index: Integer, *values: int) -> Value:

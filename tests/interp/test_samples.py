@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import foreign
 import numpy as np
 import pytest
 from differential import Compiled, compare
@@ -54,6 +55,10 @@ def test_sums_that_take_a_launch_of_their_own(name: str) -> None:
     check(sample, compiled, 4, 50)
 
 
+def test_kernels_of_the_user_s_own_are_among_them() -> None:
+    assert any(s.plan is foreign.foreign for s in SAMPLES)
+
+
 @mp.plan
 def chunks(n: Annotated[i32, "req", mp.between(0, 3000)], x: Annotated[i32, "req", mp.below(7)]):
     req = mp.axis("req")
@@ -73,3 +78,27 @@ def test_rows_longer_than_a_tile() -> None:
     for seed, lengths in enumerate(([3000, 0, 2999], [1, 1025], [])):
         x = np.arange(len(lengths)) % 7
         compare(compiled, {"n": np.array(lengths), "x": x, "req": len(lengths)}, seed)
+
+
+@mp.plan
+def far(n: Annotated[i32, "req", mp.between(0, 3000)], key: Annotated[i32, "req", mp.below(7)]):
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    bucket = mp.dense(None, 16)
+    room = mp.dense(None, 6000)
+    of = (tok.offset * 7 + key) % 16
+    return dict(
+        counted=mp.put(bucket, of, 1, combine="add", init=0),
+        largest=mp.put(bucket, of, tok.index, combine="max", init=-1),
+        last=mp.put(bucket, key, tok.offset, combine="last", init=-1),
+        moved=mp.put(room, 5999 - tok.index, tok.offset, init=-1),
+        once=mp.put(bucket, 3, mp.sum(tok.offset % 3, over=tok), combine="add", init=0),
+    )
+
+
+def test_scattered_rows_longer_than_a_tile() -> None:
+    for change in (None, "narrow", "few-programs"):
+        compiled = Compiled(far.ir, {"req": 3}, CHANGES[change] if change else None)
+        for seed, lengths in enumerate(([3000, 0, 2999], [1, 1025], [])):
+            key = np.arange(len(lengths)) * 5 % 7
+            compare(compiled, {"n": np.array(lengths), "key": key, "req": len(lengths)}, seed)

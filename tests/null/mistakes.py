@@ -27,6 +27,7 @@ NAMES = {
     "np": np,
     "torch": torch,
     "u8": mp.u8,
+    "u16": mp.u16,
 }
 
 
