@@ -27,6 +27,7 @@ def self_contained(built: Built) -> str:
         target=built.target.name,
         capacities=", ".join(f"{n} = {built.bound.size(n)}" for n in _axes(built)),
         taken=_arguments(built, (Role.INPUT, Role.LIVE)),
+        lists=[i.name for i in built.bound.inputs if i.each],
         filled=_arguments(built, (Role.OUTPUT, Role.FLAGS, Role.WORKSPACE)),
         calls=[(k, [_actual(p) for p in k.params]) for k in program.kernels],
     )

@@ -55,9 +55,11 @@ from metaplan.catalogue.calls import (
     wrong_type,
 )
 from metaplan.catalogue.copies import (
+    choice_of_copies,
     copies_collide,
     each_alone,
     each_first,
+    listed_in_capture,
     not_copies,
     not_listed,
     unnamed_copies,
@@ -183,6 +185,7 @@ __all__ = [
     "bad_tail",
     "called_in_capture",
     "carry_elsewhere",
+    "choice_of_copies",
     "choice_outside",
     "collides",
     "combine_dtype",
@@ -205,6 +208,7 @@ __all__ = [
     "length_dtype",
     "length_negative",
     "length_on_own_axis",
+    "listed_in_capture",
     "may_overflow",
     "missing_arguments",
     "missing_sizes",

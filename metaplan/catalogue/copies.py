@@ -25,8 +25,16 @@ def copies_collide(target: str, name: str, loc: Loc) -> PlanError:
     return PlanError(
         f"every copy of {name} writes the same elements of {target}",
         loc=loc,
-        hint=f"give each its own row, mp.update({target}[{name}.index, ...], x), or say what becomes of"
-        " an element that several write: combine=",
+        hint=f"give each its own elements, mp.update({target}[{name}.index, ...], x), or combine what"
+        ' they write: combine="add", "max", "min" or "or"',
+    )
+
+
+def choice_of_copies(name: str, count: int, given: int, loc: Loc) -> PlanError:
+    return PlanError(
+        f"mp.choose is given {given} constants for the {count} copies of {name}",
+        loc=loc,
+        hint="give one for each copy, in order",
     )
 
 
@@ -48,13 +56,20 @@ def each_first(name: str, loc: Loc) -> PlanError:
 
 def each_alone(name: str, mark: str, loc: Loc) -> PlanError:
     return PlanError(
-        f"{name} is a list of tensors and {mark}",
+        f"{name} is declared both mp.EACH and {mark}; a list of tensors is read where they are",
         loc=loc,
-        hint="a list is read on the device, where each tensor is; declare one stacked tensor instead",
+        hint=f"declare one stacked tensor, its first dimension the copies, and keep {mark}",
     )
 
 
 def not_listed(name: str, count: int, shape: str, got: str) -> CallError:
     return CallError(
         f"{name} is {got}, the plan needs a list of {count} tensors", hint=f"pass {shape}"
+    )
+
+
+def listed_in_capture(name: str) -> CallError:
+    return CallError(
+        f"a tensor of {name} moved while a CUDA graph is being captured",
+        hint="bind the list before the capture; the graph reads its table, which later binds keep up to date",
     )

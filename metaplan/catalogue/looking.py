@@ -48,11 +48,11 @@ def trial_below(axis: str, loc: Loc) -> PlanError:
     )
 
 
-def bad_choice(count: int, loc: Loc) -> PlanError:
+def bad_choice(loc: Loc) -> PlanError:
     return PlanError(
-        f"mp.choose has {count} values that are ints",
+        "mp.choose needs whole numbers to choose from, known when the plan is declared",
         loc=loc,
-        hint="write the constants behind the index: mp.choose(group, 16, 64)",
+        hint="write them behind the index: mp.choose(group.index, 16, 64)",
     )
 
 

@@ -18,9 +18,9 @@ REACH = (1, 3, 8, 40, 1 << 62)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Inputs at capacity and the live number of each root axis."""
+    """Inputs at capacity (a list of arrays for a list) and the live number of each root axis."""
 
-    inputs: dict[str, Array]
+    inputs: dict[str, Any]
     live: dict[str, int]
 
 
@@ -43,13 +43,21 @@ def _live(capacity: int, rng: np.random.Generator) -> int:
 
 def _values(
     plan: ir.Plan, one: ir.Input, rows: Mapping[str, int], rng: np.random.Generator
-) -> Array:
+) -> Array | list[Array]:
     shape = plan.extents(one) or (1,)
+    if one.each:
+        return [_numbers(one, shape[1:], rng) for _ in range(shape[0])]
     lo = one.dtype.lo if one.lo is None else one.lo
     hi = one.dtype.hi if one.hi is None else one.hi
     if one.name in rows or one.distinct:
         most = min(hi, rows.get(one.name, 1 << 20) - 1)
         return _distinct(shape, lo, most, rng).astype(one.dtype.value)
+    return _numbers(one, shape, rng)
+
+
+def _numbers(one: ir.Input, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    lo = one.dtype.lo if one.lo is None else one.lo
+    hi = one.dtype.hi if one.hi is None else one.hi
     top = min(hi, lo + int(rng.choice(REACH)))
     return rng.integers(lo, top, shape, dtype=np.int64, endpoint=True).astype(one.dtype.value)
 

@@ -16,6 +16,7 @@ from metaplan.checking.masks import boolean_masks
 from metaplan.compiler import Built
 from metaplan.program import Program, Role
 from metaplan.runtime import modules
+from metaplan.runtime.lists import addresses
 
 Buffers = dict[str, Array]
 
@@ -46,13 +47,17 @@ def _buffers(plan: ir.Plan, seed: int) -> Buffers:
     }  # fmt: skip
 
 
-def launch(built: Built, inputs: Buffers, live: dict[str, int], buffers: Buffers) -> int:
+def launch(built: Built, inputs: dict[str, Any], live: dict[str, int], buffers: Buffers) -> int:
     """Runs the kernels on a GPU, or on CPU tensors where triton is an interpreter.
 
     Fills ``buffers`` and the states among ``inputs`` in place; the number of broken promises.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    given = {n: torch.from_numpy(a).to(device) for n, a in (inputs | buffers).items()}
+    lists = {n: [torch.from_numpy(a).to(device) for a in inputs[n]]
+             for n, value in inputs.items() if isinstance(value, list)}  # fmt: skip
+    arrays = {n: a for n, a in (inputs | buffers).items() if n not in lists}
+    given = {n: torch.from_numpy(a).to(device) for n, a in arrays.items()}
+    given |= {n: addresses(tensors) for n, tensors in lists.items()}
     scratch = {
         b.name: torch.zeros(b.shape, dtype=getattr(torch, b.dtype), device=device)
         for b in built.program.buffers
@@ -60,9 +65,8 @@ def launch(built: Built, inputs: Buffers, live: dict[str, int], buffers: Buffers
     }
     sizes = {n: torch.tensor([k], dtype=torch.int32, device=device) for n, k in live.items()}
     run(built.program, modules.load(built.source, built.program.name), scratch | sizes | given)
-    for arrays in (inputs, buffers):
-        for name, array in arrays.items():
-            array[...] = given[name].cpu().numpy()
+    for name, array in arrays.items():
+        array[...] = given[name].cpu().numpy()
     return int(scratch["flags"].sum()) if "flags" in scratch else 0
 
 

@@ -25,7 +25,7 @@ class Copies:
     @property
     def index(self) -> Value:
         """int32: the number of the copy that computes, 0 to ``count - 1``; on no axis."""
-        return Value(self.which)
+        return Value(ir.Which(self.name, self.count))
 
     @property
     def count(self) -> int:

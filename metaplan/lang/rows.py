@@ -118,5 +118,7 @@ def choose(index: Integer, *values: int) -> Value:
     loc = Loc.here()
     place = demands.integers("mp.choose", index, loc)
     if not values or not all(demands.is_whole(v) for v in values):
-        raise catalogue.bad_choice(len(values), loc)
+        raise catalogue.bad_choice(loc)
+    if isinstance(place.expr, ir.Which) and place.expr.count != len(values):
+        raise catalogue.choice_of_copies(place.expr.name, place.expr.count, len(values), loc)
     return Value(ir.Choice(place.expr, tuple(values), loc=loc))

@@ -24,6 +24,7 @@ from metaplan.checking.masks import boolean_masks
 from metaplan.compiler import Built, build
 from metaplan.lower.program import lower
 from metaplan.program import Role
+from metaplan.runtime.lists import addresses
 from metaplan.schedule import Schedule
 from metaplan.target import DEFAULT
 from tests.running import array, garbage, garbage_buffers
@@ -78,11 +79,6 @@ class Guarded:
         wide = (*self.view.shape[:-1], self.view.shape[-1] + gap)
         self.inner(self.before, wide, gap).copy_(self.view)
         assert torch.equal(self.whole, self.before), f"wrote outside {name}"
-
-
-def addresses(tensors: list[torch.Tensor]) -> torch.Tensor:
-    """The table of a list of tensors: address and strides of each."""
-    return torch.tensor([[t.data_ptr(), *t.stride()[:-1]] for t in tensors], dtype=torch.int64)
 
 
 class Compiled:
