@@ -53,8 +53,15 @@ def reads(rng: np.random.Generator) -> dict[str, Any]:
 def decoded(rng: np.random.Generator) -> Iterator[Batch]:
     for label, some in requests(rng, REQ, 16, CONTEXT, POOL, low=1):
         if len(some["seq_lens"]):  # the engine divides by the number of requests
-            inputs = {**some, **reads(rng), "cores_of": cores_of(CONTEXT)}
-            yield Batch(inputs, {"req": len(some["seq_lens"])}, label, dict(window=WINDOW))
+            yield decode_step(rng, some, label)
+    for lengths in ((100, 80, 90), (100, 81), (160, 20, 1)):
+        some = dict(req_pool_indices=np.arange(1, len(lengths) + 1), seq_lens=np.array(lengths))
+        yield decode_step(rng, some, "lengths that are just even, or uneven")
+
+
+def decode_step(rng: np.random.Generator, some: dict[str, Any], label: str) -> Batch:
+    inputs = {**some, **reads(rng), "cores_of": cores_of(CONTEXT)}
+    return Batch(inputs, {"req": len(some["seq_lens"])}, label, dict(window=WINDOW))
 
 
 def verified(rng: np.random.Generator) -> Iterator[Batch]:
