@@ -21,7 +21,7 @@ from metaplan.target import TARGETS, target
 pytestmark = pytest.mark.compile
 
 PLANS = ("decode_slots", "engine_step", "paged_decode", "post_update", "v4_decode")
-POINTER = {"int32": "*i32", "int64": "*i64", "uint8": "*u8", "bool": "*i1"}
+POINTER = {"int32": "*i32", "int64": "*i64", "uint8": "*u8", "uint16": "*u16", "bool": "*i1"}
 
 
 @dataclass(frozen=True, slots=True)
