@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from copied import PLANS, SIZES, batch
 from differential import Compiled, compare
 from schedules import CHANGES
 
 from metaplan import ir, unrolling
+from metaplan.lang.plan import Plan
 from tests.samples import SAMPLES, Sample
+from tests.samples.copying import draft_steps
 
 pytestmark = pytest.mark.interp
 COPIED = [s for s in SAMPLES if s.plan.ir.copies]
@@ -33,5 +36,38 @@ def test_either_form_does_what_the_plan_means(
         sizes = {n: k * factor if n == "req" else k for n, k in sample.sizes.items()}
         compiled = Compiled(sample.plan.ir, sizes, CHANGES[change] if change else None)
         for live in (0, 1, sample.sizes["req"]):
-            batch = sample.batch(np.random.default_rng([live, factor]), live)
-            compare(compiled, batch, live)
+            made = sample.batch(np.random.default_rng([live, factor]), live)
+            compare(compiled, made, live)
+
+
+@pytest.mark.parametrize("chosen", [False, True], ids=["shared", "written-out"])
+@pytest.mark.parametrize("plan", PLANS, ids=lambda p: p.name)
+def test_every_kind_of_value_may_depend_on_a_copy(
+    plan: Plan, chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    force(monkeypatch, chosen)
+    names = {str(dim) for i in plan.ir.inputs for dim in i.dims}
+    sizes = {name: size for name, size in SIZES.items() if name in names}
+    for capacity in (6, 150):
+        compiled = Compiled(plan.ir, {"req": capacity, **sizes})
+        for live in (0, 1, 6):
+            compare(compiled, batch(plan, np.random.default_rng(live), live), live, exact=False)
+
+
+def test_sums_of_a_launch_of_their_own_are_written_out() -> None:
+    compiled = Compiled(draft_steps.ir, {"req": 40000})
+    assert len(compiled.built.program.kernels) == 2
+    assert "a launch keeps its values" in dict(compiled.built.program.reasons)["step"]
+    sample = next(s for s in SAMPLES if s.plan is draft_steps)
+    compare(compiled, sample.batch(np.random.default_rng(3), 7), 3)
+
+
+def test_what_depends_on_no_copy_is_computed_once() -> None:
+    built = Compiled(draft_steps.ir, {"req": 4}).built
+    shapes = {b.name: b.shape for b in built.program.buffers}
+    assert shapes["shared"] == (4,)
+    assert shapes["indptr"] == (3, 9)
+    (kernel,) = built.program.kernels
+    titles = [r.title for r in kernel.regions if "shared" in r.title]
+    assert titles
+    assert not any("for each step" in title for title in titles)
