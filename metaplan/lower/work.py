@@ -16,6 +16,7 @@ from metaplan.lower.passes_over import coordinates, length_of
 from metaplan.lower.rows import row_by_row
 from metaplan.lower.scans import Block, Summing
 from metaplan.lower.stores import stored
+from metaplan.passes.lazy import conjuncts
 from metaplan.program import Barrier, Count, If, Let, Loop, Region, Stmt
 from metaplan.ranges import Ranges
 from metaplan.schedule import Schedule, Work, power, same_lanes
@@ -51,6 +52,19 @@ def _title(work: Work) -> str:
     if work.sequence is not None:
         where += f", {work.sequence.name} point by point"
     return f"{what}: {where}."
+
+
+def _end(where: ir.Expr | None, axis: ir.Axis) -> ir.Expr | None:
+    """The place of a row from where on ``where`` is false, where it says so."""
+    for test in conjuncts(where) if where is not None else ():
+        match test:
+            case ir.Bin(Op.LT, ir.Offset(own), end) if same_lanes(own, axis):
+                lives = ir.axis_of(end)
+                if lives is None or frame(lives)[-1:] != frame(axis)[-1:]:
+                    return end
+            case _:
+                pass
+    return None
 
 
 class _Body:
@@ -285,10 +299,32 @@ class _Body:
         if not looped:
             return
         stop = length if not vector or isinstance(axis, ir.Dense) else f"tl.max({length})"
+        ends = self._ends(tile, axis, writes)
+        if ends:
+            stop = f"tl.minimum({stop}, {ends})"
         first, step = "0", str(size)
         if work.splits > 1:
             first, step = f"split * {size}", str(size * work.splits)
         block.append(Loop(start, first, stop, step, tuple(body)))
+
+    def _ends(self, tile: Summing, axis: ir.Axis, writes: tuple[Write, ...]) -> str:
+        """Behind which place of a row no write stores anything; empty where some go on to its end."""
+        if any(
+            same_lanes(frame(c.axis)[-1], axis) for _, c in self.work.checks if c.axis is not None
+        ):
+            return ""
+        ends: dict[str, None] = {}
+        for w in writes:
+            end = _end(w.where, axis)
+            if end is None:
+                return ""
+            text, depth = tile.plain(end), tile.depth(end)
+            tall = depth and tile.levels[depth - 1].shape == "column"
+            ends.setdefault(f"tl.max({text})" if tall else text)
+        found = list(ends)
+        while len(found) > 1:
+            found = [f"tl.maximum({found[0]}, {found[1]})", *found[2:]]
+        return found[0] if found else ""
 
     # ------------------------------------------------------------ stores
 

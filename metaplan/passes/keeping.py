@@ -21,6 +21,8 @@ from metaplan.ranges import Ranges
 from metaplan.sums import frame
 
 Above = tuple[ir.Axis, ...]
+ONE_TILE = 1024
+"""Points that every program looks at again rather than wait for a launch that keeps what they come to."""
 
 
 class Keeper:
@@ -34,6 +36,8 @@ class Keeper:
         self.shapes: list[ir.Dense] = []
         self.ready: Mapping[ir.Expr, int] = {}
         """What may be read instead of computed, where that makes nothing wait."""
+        self._folding = False
+        self._updated = updated(plan)
         self._taken = {x.name for x in (*plan.inputs, *plan.axes, *plan.outputs)}
         self._axes: dict[ir.Axis, ir.Axis] = {}
         self._sources: dict[tuple[ir.Expr, bool], ir.Input] = {}
@@ -83,19 +87,47 @@ class Keeper:
                 return self._sweep(e)
             case ir.At():
                 return self._elsewhere(e, here(e.index))
+            # a short row is summed up again for the points below it
+            case ir.RowScan(of, over) if frame(over)[-1] in frame(own)[:-1] and self._tile(over):
+                inner = self.inside(of, ir.chain(ir.parent(over)), rows=True)
+                return replace(e, of=inner, over=self.axis(over))
             case ir.RowScan(of, over) | ir.Sort(of, over):
-                if own is None or frame(own)[-1:] != frame(over)[-1:]:
+                ordered = isinstance(e, ir.Sort) and (self._folding or self._owned(over))
+                if frame(own)[-1:] != frame(over)[-1:] or ordered:
                     return self.keep(e, over)
                 return replace(e, of=here(of), over=self.axis(over))
-            case ir.Fold(axis, inits, steps, _, _, when):
+            case ir.Fold(axis, inits, _, _, _, when):
                 own_axis = ir.parent(axis) if when is ir.When.LAST else axis
-                if frame(own_axis) != frame(own):
+                if frame(own_axis) != frame(own) or (self._owned(axis) and own is not None):
                     return self.keep(e, own_axis)
                 inits = tuple(self.value(x, ir.parent(axis)) for x in inits)
-                steps = tuple(self.value(x, axis) for x in steps)
-                return replace(e, axis=self.axis(axis), inits=inits, steps=steps)
+                return replace(e, axis=self.axis(axis), inits=inits, steps=self._steps(e))
+            case ir.Bisect() if own is not None and not self._searched(e):
+                return self.keep(e, None)
             case _:
                 return self._rebuilt(e, tuple(here(c) for c in ir.children(e)))
+
+    def _steps(self, e: ir.Fold) -> tuple[ir.Expr, ...]:
+        """Steps read what is sorted from memory: a row in lanes is no point after the other."""
+        outer, self._folding = self._folding, True
+        steps = tuple(self.value(x, e.axis) for x in e.steps)
+        self._folding = outer
+        return steps
+
+    def _owned(self, axis: ir.Axis) -> bool:
+        """Whether ``axis`` is a root whose rows are updated, each by a program that sees no other."""
+        return axis in self._updated
+
+    def _tile(self, axis: ir.Axis) -> bool:
+        """Whether one tile has all points of a row of ``axis``."""
+        return self.ranges.bound(axis) <= ONE_TILE
+
+    def _searched(self, e: ir.Bisect) -> bool:
+        """Whether each program may search by itself: what it sums up for each number lies in one tile."""
+        sums = (x for x in ir.walk(e.cond) if isinstance(x, ir.Reduce) and x.to is None)
+        return ir.axis_of(e) is not None or all(
+            self.ranges.points(x.over) <= ONE_TILE for x in sums
+        )
 
     def inside(self, e: ir.Expr, above: Above = (), rows: bool = False) -> ir.Expr:
         """``e`` for a pass over points, under rows of the last axis of ``above`` where ``rows``."""
@@ -112,7 +144,7 @@ class Keeper:
                 one = isinstance(over, ir.Ragged) and over.most == 1
                 if rows and to not in above and not one:
                     return self.keep(e, to)
-                inner = self.inside(of, ir.chain(to), rows=True)
+                inner = self.inside(of, above, rows=True)
                 return replace(e, of=inner, over=self.axis(over), to=self.place(to))
             case ir.At():
                 return self._elsewhere(e, self.inside(e.index, above, rows))
@@ -120,6 +152,8 @@ class Keeper:
                 return self.keep(e, over)
             case ir.Fold(axis, _, _, _, _, when):
                 return self.keep(e, ir.parent(axis) if when is ir.When.LAST else axis)
+            case ir.Bisect() if ir.axis_of(e) is None and self._searched(e):
+                return self.value(e, None)
             case ir.Across() | ir.Bisect():
                 return self.keep(e, ir.axis_of(e))
             case _:
@@ -184,9 +218,10 @@ class Keeper:
             free = bound_elsewhere(e)
             if free is not None:
                 raise catalogue.too_deep(free.loc, e.loc)
-            ready, self.ready = self.ready, {}
+            outer = self.ready, self._folding, self._updated
+            self.ready, self._folding, self._updated = {}, False, []
             value, own = self.value(e, axis), self.place(axis)
-            self.ready = ready
+            self.ready, self._folding, self._updated = outer
             self._sources[e, packed] = self._store(e, value, own, packed)
         return self._sources[e, packed]
 
@@ -264,6 +299,13 @@ class Keeper:
 
 
 _LOOKS = ir.Scan | ir.Reduce | ir.RowScan | ir.Sort | ir.Fold | ir.At | ir.Bisect | ir.Across
+
+
+def updated(plan: ir.Plan) -> list[ir.Axis]:
+    """The root axes whose rows a plan reads and updates."""
+    read = {e.source for e in ir.walk(*ir.exprs(plan)) if isinstance(e, ir.Load)}
+    changes = [u for u in plan.updates if u.axis is not None and u.target in read]
+    return list(dict.fromkeys(frame(u.axis)[0] for u in changes))
 
 
 def grid(axis: ir.Axis | None) -> bool:

@@ -13,9 +13,12 @@ from tests.samples.core import Loops, counts, sample, start
 
 @mp.plan
 def sums_of_sums(
-    n: Annotated[i32, "req", mp.below(5)], x: Annotated[i32, "req", mp.between(-9, 9)]
+    n: Annotated[i32, "req", mp.below(5)],
+    x: Annotated[i32, "req", mp.between(-9, 9)],
+    cells: Annotated[i32, "cell", mp.between(0, 9)],
 ):
     req = mp.axis("req")
+    four = mp.dense(req, 4)
     tok = mp.ragged(req, n)
     win = mp.ragged(tok, mp.minimum(tok.offset + 1, 3))
     in_window = mp.sum(win.offset * x, over=win)
@@ -29,11 +32,13 @@ def sums_of_sums(
         mirrored=mp.at(running, req.size - 1 - req.index),
         beyond=mp.tail(mp.at(x, x, other=-7), 3),
         by_token=mp.tail(mp.at(in_window, tok.index + x, other=99), -1),
+        through=mp.indptr(mp.sum(cells[mp.indptr(n) + four.offset], over=four)),
     )
 
 
 def _signed(rng, n):
-    return counts(rng, n, x=rng.integers(-9, 10, n).astype(np.int32))
+    cells = rng.integers(0, 10, 24 * 25).astype(np.int32)
+    return counts(rng, n, x=rng.integers(-9, 10, n).astype(np.int32), cells=cells)
 
 
 @sample(sums_of_sums, _signed, req=6)
@@ -51,6 +56,9 @@ def _(given, to: Loops):
     to.put("beyond", [x[v] if 0 <= v < len(x) else -7 for v in x], 3)
     flat = [v for row in window for v in row]
     places = [t + x[r] for t, r in enumerate(r for r, k in enumerate(n) for _ in range(k))]
+    cells, begins = given["cells"].tolist(), start(n)[:-1]
+    through = start([sum(cells[b : b + 4]) for b in begins])
+    to.put("through", through, through[-1])
     to.put("by_token", [flat[p] if 0 <= p < len(flat) else 99 for p in places], -1)
 
 
@@ -90,6 +98,9 @@ def _(given, to: Loops):
     to.put("owner", [sum(b <= 3 * p for b in begins) for p in range(7)])
     to.put("left", [sum(c < w for c in cuts) for w in wanted])
     to.put("right", [sum(c <= w for c in cuts) for w in wanted], -1)
+    cells, begins = given["cells"].tolist(), start(n)[:-1]
+    through = start([sum(cells[b : b + 4]) for b in begins])
+    to.put("through", through, through[-1])
     to.put("by_token", [sum(c <= t for c in cuts) for t in range(tokens)], 0)
     to.put("among_tokens", [sum(2 * t <= p for t in range(tokens)) for p in range(7)])
     to.put("empty_before", [sum(b <= len(n) for b in begins)])
