@@ -29,6 +29,7 @@ class Grammar:
     axes: list[Axis]
     children: dict[str, list[Axis]] = field(default_factory=dict)
     scanned: set[str] = field(default_factory=set)
+    copy: Value | None = None
 
     def pick(self, *options: Any) -> Any:
         return self.draw(st.sampled_from(options))
@@ -44,7 +45,8 @@ class Grammar:
         return [a for a in self.axes if a.name in names]
 
     def leaf(self, axis: Axis) -> Value:
-        kind = self.pick("input", "input", "offset", "index", "scalar", "size")
+        kinds = ["input", "input", "offset", "index", "scalar", "size"]
+        kind = self.pick(*kinds, *([] if self.copy is None else ["copy", "copy"]))
         own = self.pick(*self.branch(axis))
         match kind:
             case "offset":
@@ -55,6 +57,8 @@ class Grammar:
                 return self.inputs["s"]
             case "size":
                 return own.size % 8
+            case "copy" if self.copy is not None:
+                return self.copy
             case _:
                 return self.inputs[self.pick("n", "x")]
 
@@ -161,7 +165,9 @@ def _tail(g: Grammar, axis: Axis, value: Value) -> mp.Value | mp.Out:
 
 
 @st.composite
-def plans(draw: Draw, depth: int = 3) -> Plan:
+def plans(draw: Draw, depth: int = 3, copied: bool = False) -> Plan:
+    """A plan; where ``copied``, two copies of it whose values differ."""
+
     @mp.plan
     def random_plan(
         n: Annotated[i32, "req", mp.below(4)],
@@ -173,7 +179,8 @@ def plans(draw: Draw, depth: int = 3) -> Plan:
     ):
         req = mp.axis("req")
         inputs = {"n": n, "x": x, "y": y, "p": p, "table": table, "s": s}
-        g = Grammar(draw, inputs, [req])
+        step = mp.steps(2, name="step") if copied else None
+        g = Grammar(draw, inputs, [req], copy=None if step is None else step.index * 3 - 1)
         tok = mp.ragged(req, n)
         lane = mp.dense(tok, 2)
         page = mp.ragged(req, _length(g, req), most=5)
@@ -187,6 +194,8 @@ def plans(draw: Draw, depth: int = 3) -> Plan:
         g.scanned = {"tok"}
         chosen = draw(st.lists(st.sampled_from(g.axes), min_size=1, max_size=4))
         outputs: dict[str, Any] = {"anchor": x + i32(p) + i32(y % 3) + table[0, 0] + s + n}
+        if step is not None:
+            outputs["copied"] = n + step.index
         for at, axis in enumerate(chosen):
             if axis in (row.head, row.rest):
                 head, rest = g.number(row.head, depth), g.number(row.rest, depth)

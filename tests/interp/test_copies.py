@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 from copied import PLANS, SIZES, batch
 from differential import Compiled, compare
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 from schedules import CHANGES
 
 from metaplan import ir, unrolling
+from metaplan.errors import PlanError
 from metaplan.lang.plan import Plan
+from tests.random_plans import REQ, plans
+from tests.random_plans import SIZES as RANDOM
+from tests.random_plans import batch as random_batch
 from tests.samples import SAMPLES, Sample
 from tests.samples.copying import draft_steps
 
@@ -52,6 +58,24 @@ def test_every_kind_of_value_may_depend_on_a_copy(
         compiled = Compiled(plan.ir, {"req": capacity, **sizes})
         for live in (0, 1, 6):
             compare(compiled, batch(plan, np.random.default_rng(live), live), live, exact=False)
+
+
+@settings(
+    max_examples=12,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+@given(plans(depth=2, copied=True), st.booleans(), st.integers(0, 1000))
+def test_random_plans_with_copies(plan: Plan, chosen: bool, seed: int) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        force(monkeypatch, chosen)
+        try:
+            compiled = Compiled(plan.ir, RANDOM)
+        except PlanError:
+            assume(False)
+        for live in (0, 2, REQ):
+            compare(compiled, random_batch(seed, live), seed, exact=False)
 
 
 def test_sums_of_a_launch_of_their_own_are_written_out() -> None:
