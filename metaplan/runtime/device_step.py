@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from metaplan.runtime.lists import Tables
 from metaplan.runtime.movers import mover_for
 from metaplan.runtime.staging import Ring
 from metaplan.runtime.step import Step
+from metaplan.runtime.streams import capturing
 
 TYPES = {"bool": "i1", "uint8": "u8", "uint16": "u16", "int32": "i32", "int64": "i64"}
 
@@ -247,7 +249,7 @@ class DeviceStep(Step):
         if not missing:
             chosen = self.staging if self.hosted else self.plain
             assert chosen is not None
-            self.launch = chosen.launch
+            self.launch = _uncaptured(chosen.launch) if self._changes else chosen.launch
 
     def _unbound(self) -> None:
         self._open()
@@ -270,6 +272,9 @@ class DeviceStep(Step):
         self._open()
         if any(n not in self.words for n in self.slots):
             raise catalogue.emit_before_bind(self.built.bound.name)
+        # What runs before a capture to warm up must not change a state that each replay changes.
+        if self._changes and not capturing():
+            return
         self.plain.record()
         self.recorded = True
 
@@ -293,3 +298,17 @@ class DeviceStep(Step):
     def close(self) -> None:
         super().close()
         self.launch = self._unbound
+
+
+def _uncaptured(launch: Callable[[], None]) -> Callable[[], None]:
+    """``launch`` of a plan that changes states, refused where a graph is being captured.
+
+    A function that a capture warms up by running it would change them in passing.
+    """
+
+    def once() -> None:
+        if capturing():
+            raise catalogue.called_in_capture()
+        launch()
+
+    return once

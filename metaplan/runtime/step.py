@@ -76,7 +76,11 @@ class Step(ABC):
 
     @abstractmethod
     def emit(self) -> None:
-        """Records the launch into the CUDA graph that is being captured on the current stream."""
+        """Records the launch into the CUDA graph that is being captured on the current stream.
+
+        Where nothing is being captured it launches as a call does; but a plan that changes states does nothing
+        then: running a function to warm it up before its capture changes none.
+        """
 
     @abstractmethod
     def stage(self, **inputs: Any) -> None:

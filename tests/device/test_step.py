@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import pytest
 import torch
 
 import metaplan as mp
+from metaplan import i32
 from metaplan.plans.engine_step import Group, engine_step
 from metaplan.plans.paged_decode import paged_decode
 from tests.oracle.batches import PAGE_COL, REQ, TOK, engine_inputs, paged_inputs
@@ -239,3 +242,45 @@ def test_beyond_what_a_program_sums_two_launches_do_it():
             }
         )
         assert wrong(step, inputs, before) == []
+
+
+@mp.plan
+def counted(n: Annotated[i32, "req", mp.below(9)], total: Annotated[i32, "req", mp.STATE]):
+    mp.axis("req")
+    return dict(total_now=mp.update(total, total % (1 << 20) + n), seen=n + 0)
+
+
+def test_warming_up_and_capturing_change_no_state():
+    step = counted.compile(req=4, device="cuda")
+    n, total = (torch.tensor(x, dtype=torch.int32, device="cuda") for x in ([1, 2, 3, 4], [0] * 4))
+    req = torch.tensor([4], dtype=torch.int32, device="cuda")
+    step.bind(n=n, total=total, req=req)
+
+    def whole_step():
+        step.emit()
+
+    for _ in range(3):
+        whole_step()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        whole_step()
+    assert total.tolist() == [0, 0, 0, 0]
+    for _ in range(5):
+        graph.replay()
+    assert total.tolist() == [5, 10, 15, 20]
+
+
+def test_a_call_that_changes_states_is_refused_while_a_graph_is_captured():
+    step = counted.compile(req=4, device="cuda")
+    n, total = (torch.ones(4, dtype=torch.int32, device="cuda") for _ in range(2))
+    req = torch.tensor([4], dtype=torch.int32, device="cuda")
+    step(n=n, total=total, req=req)
+    refused = []
+    with torch.cuda.graph(torch.cuda.CUDAGraph()):
+        try:
+            step()
+        except mp.CallError as error:
+            refused.append(str(error))
+        step.emit()
+    assert "being captured" in refused[0]
+    assert total.tolist() == [2, 2, 2, 2]
