@@ -24,6 +24,14 @@ def across_to(loc: Loc) -> PlanError:
     )
 
 
+def no_points(word: str, loc: Loc) -> PlanError:
+    return PlanError(
+        f"{word} looks among the points of an axis, and this value is one for the whole batch",
+        loc=loc,
+        hint="give it a value that differs from point to point, such as an input with a dimension",
+    )
+
+
 def bad_side(got: str, loc: Loc) -> PlanError:
     return PlanError(
         f"side is {got}",

@@ -97,7 +97,7 @@ def different_branches(a: str, b: str, loc: Loc) -> PlanError:
     return PlanError(
         f"values of {a} and {b} cannot meet: neither axis is above the other",
         loc=loc,
-        hint=f"reduce one to an axis above both (mp.sum(x, over={b})), or index an input with it",
+        hint=f"reduce one to an axis above both (mp.sum(x, over={b})), or read it at one point: mp.at(x, index)",
     )
 
 

@@ -29,47 +29,45 @@ def locate(x: Value, target: Integer, *, side: Literal["right", "left"] = "right
     For an ``x`` that never falls along its axis this is where ``target`` belongs in it.
     """
     loc = Loc.here()
-    lives = ir.axis_of(lift(x))
-    if not isinstance(lives, ir.Root | ir.Dense | ir.Ragged):
-        raise catalogue.sum_without_axis(loc)
+    along = _axis("mp.locate", x)
     if side not in ("right", "left"):
         raise catalogue.bad_side(described(side), loc)
     value = Value(lift(x))
     wanted = given(Value(lift(target, value.dtype)))
-    return sum(value <= wanted if side == "right" else value < wanted, over=Axis(lives))
+    return sum(value <= wanted if side == "right" else value < wanted, over=along)
 
 
 def histogram(key: Integer, into: Axis, *, where: Value | None = None) -> Value:
     """int32 on ``into``: how many points have the ``key`` that is this point's place there."""
-    lives = _axis(key)
+    lives = _axis("mp.histogram", key)
     same = Value(lift(key)) == given(into.index)
     return sum(same if where is None else same & where, over=lives)
 
 
 def rank(key: Integer, *, where: Value | None = None) -> Value:
     """int32: how many points before this one, on the whole axis, have the same ``key``."""
-    lives = _axis(key)
+    lives = _axis("mp.rank", key)
     value = Value(lift(key))
     earlier = (value == given(value)) & (lives.index < given(lives.index))
     return sum(earlier if where is None else earlier & where, over=lives)
 
 
-def _axis(key: Integer) -> Axis:
-    lives = ir.axis_of(lift(key))
+def _axis(word: str, x: Integer) -> Axis:
+    """The axis whose points ``word`` looks at."""
+    lives, loc = ir.axis_of(lift(x)), Loc.here()
     if lives is None:
-        raise catalogue.sum_without_axis(Loc.here())
+        raise catalogue.no_points(word, loc)
+    if isinstance(lives, ir.Part):
+        raise catalogue.part_sorted(lives.name, loc)
     return Axis(lives)
 
 
 def at(x: Value, index: Integer, *, other: int = 0) -> Value:
     """The computed value ``x`` at the point ``index`` of its axis; ``other`` where no live point is."""
     loc = Loc.here()
-    expr = lift(x)
-    lives = ir.axis_of(expr)
-    if lives is None or isinstance(lives, ir.Part):
-        raise catalogue.sum_without_axis(loc)
+    along = _axis("mp.at", x)
     place = demands.integers("mp.at", index, loc)
-    return Value(ir.At(expr, lives, place.expr, other, loc=loc))
+    return Value(ir.At(lift(x), along.ir, place.expr, other, loc=loc))
 
 
 def bisect(lo: Integer, hi: Integer, holds: Callable[[Value], Value]) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ class Mistake:
 
 
 def read(path: Path) -> Iterator[Mistake]:
-    for case in path.read_text().split("== ")[1:]:
+    for case in re.split("^== ", path.read_text(), flags=re.MULTILINE)[1:]:
         title, _, rest = case.partition("\n")
         code, _, message = rest.partition("\n--\n")
         yield Mistake(path.stem, title, code, message.strip("\n"))
