@@ -90,6 +90,7 @@ class DeviceStep(Step):
         self.words: dict[str, int] = {}
         self.hosted: dict[str, Any] = {}
         self.recorded = False
+        self._changes = bool(built.bound.updates)
         self._distinct = [n for n, s in self.slots.items() if s.staged and s.distinct]
         self.params = self._params()
         self.plain = Sequence(self._launches(), device)
