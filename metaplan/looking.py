@@ -30,7 +30,7 @@ def rows_along(axes: tuple[ir.Axis, ...], roots: Roots) -> list[ir.RowScan | ir.
 
 
 def sums_above(axes: tuple[ir.Axis, ...], roots: Roots) -> bool:
-    """Whether points of ``axes`` need what is summed up for a row above them."""
+    """Whether points of ``axes`` need what is summed up along rows above them."""
     stack, seen = list(roots), set[ir.Expr]()
     while stack:
         e = stack.pop()
@@ -41,6 +41,8 @@ def sums_above(axes: tuple[ir.Axis, ...], roots: Roots) -> bool:
             case ir.Reduce(_, _, over, ir.Root() | ir.Dense() | ir.Ragged() | ir.Part() as to):
                 if len(frame(to)) < len(axes) and frame(over) != frame(to):
                     return True
+            case ir.RowScan(_, over) if len(frame(over)) < len(axes):
+                return True
             # what a pass over other points computes is none of this program's points
             case ir.Reduce() | ir.Scan():
                 pass

@@ -14,6 +14,7 @@ from math import prod
 from metaplan import ir
 from metaplan.copies import mentioned, of_output
 from metaplan.looking import rows_along, sequence, sums_above
+from metaplan.passes.keeping import updated
 from metaplan.ranges import Ranges
 from metaplan.sums import frame, sums
 from metaplan.target import Target
@@ -233,7 +234,7 @@ def _sums_reason(partials: list[Partial], limits: Limits) -> str:
 
 def _works(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Work]:
     every = writes(plan)
-    works = [_in_order(plan, every, root) for root in _updated(plan)]
+    works = [_in_order(plan, every, root) for root in updated(plan)]
     own = {w for work in works for w in work.writes}
     hosted = {number for work in works for number, _ in work.checks}
     for write in every:
@@ -334,19 +335,18 @@ def _host(
     works.append(replace(shape, name=name, checks=((check.number, check),), copies=copies))
 
 
-def _updated(plan: ir.Plan) -> list[ir.Axis]:
-    """The root axes whose rows a plan reads and updates."""
-    read = {e.source for e in ir.walk(*ir.exprs(plan)) if isinstance(e, ir.Load)}
-    changes = [u for u in plan.updates if u.axis is not None and u.target in read]
-    return list(dict.fromkeys(frame(u.axis)[0] for u in changes))
-
-
 def _in_order(plan: ir.Plan, every: list[Write], root: ir.Axis) -> Work:
     """All that is written along an updated root: a program owns a row, reads all, then writes."""
-    own = tuple(w for w in every if frame(w.axis)[:1] == (root,))
+    states = {u.target for u in plan.updates}
+    below = [w for w in every if frame(w.axis)[:1] == (root,)]
+    own = tuple(w for w in below if len(frame(w.axis)) <= 2 or _reads(w, states))
     axes = [(root,), *(frame(w.axis) for w in own)]
     checks = tuple((c.number, c) for c in plan.checks if frame(c.axis) in axes)
     return Work(root.name, (root,), None, own, checks, in_order=True)
+
+
+def _reads(w: Write, states: set[ir.Input]) -> bool:
+    return any(isinstance(e, ir.Load) and e.source in states for e in ir.walk(*w.roots()))
 
 
 def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:

@@ -97,11 +97,11 @@ def _folds(axis: ir.Axis, roots: Iterable[ir.Expr]) -> Iterator[ir.Fold]:
         if e in seen:
             return
         seen.add(e)
-        own = isinstance(e, ir.Fold) and e.axis == axis
-        for c in e.steps if own else ir.children(e):
+        own = e if isinstance(e, ir.Fold) and e.axis == axis else None
+        for c in ir.children(e) if own is None else own.steps:
             yield from visit(c)
-        if own:
-            yield replace(e, at=0, when=When.LAST)
+        if own is not None:
+            yield replace(own, at=0, when=When.LAST)
 
     for root in roots:
         yield from visit(root)

@@ -254,7 +254,7 @@ class Summing(Tile):
             return tile.text(of)
         return tile.reduce_row(e, of, over, at), ATOM
 
-    def _inner(self, over: ir.Axis, body: list[Stmt], first: str) -> Summing:
+    def row_of(self, over: ir.Axis, body: list[Stmt], first: str) -> Summing:
         """The points of ``over`` beside the rows of this tile; the same for every sum over them."""
         if not first and over in self.inner:
             return self.inner[over]
@@ -315,7 +315,7 @@ class Summing(Tile):
         looped = bound > _MANY
         first = names.fresh(f"{over.name}_first") if looped else ""
         body: list[Stmt] = [] if looped else out
-        inner = self._inner(over, body, first)
+        inner = self.row_of(over, body, first)
         start = identity(e.op, dtype)
         value = f"tl.where({inner.live(len(inner.levels))}, {inner.plain(of)}, {start})"
         total = f"tl.{e.op.value}({value}, {'1, keep_dims=True' if self.column else '0'})"

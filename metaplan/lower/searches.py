@@ -41,8 +41,9 @@ def searched(tile: Summing, e: ir.Bisect) -> Text:
     inner.expect([cond])
     holds = inner.plain(cond)
     if not holds.isidentifier():
-        body.append(Let(names.fresh("holds"), holds))
-        holds = body[-1].name
+        named = Let(names.fresh("holds"), holds)
+        body.append(named)
+        holds = named.name
     same, rest = lifted(body, (found, top, tried, between))
     fits = width <= ir.dtype_of(e.lo).hi
     middle = f"({top} - {found}) // 2" if fits else f"(({found} ^ {top}) >> 1)"

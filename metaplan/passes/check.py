@@ -125,7 +125,7 @@ class _Proof:
         """What can fail in a step is counted at the points of its axis, by what is carried to them."""
         for key, check in list(self.checks.items()):
             bad = seen(fold, check.bad)
-            if bad is not check.bad:
+            if bad != check.bad:
                 del self.checks[key]
                 self._count(fold.axis, bad, check.message, check.loc)
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from metaplan import catalogue, ir
 from metaplan.ir import Combine, Op
+from metaplan.looking import sequence
 from metaplan.naming import assigned_name
 from metaplan.passes.bind import LIMIT
 from metaplan.passes.place import index
@@ -70,11 +71,18 @@ class Keeper:
 
     def value(self, e: ir.Expr, own: ir.Axis | None) -> ir.Expr:
         """``e`` for a program that computes it at its points of ``own``."""
+        outer, carried = self._folding, sequence(frame(own), (e,))
+        self._folding = carried is not None
+        made = self._value(e, own)
+        self._folding = outer
+        return made
+
+    def _value(self, e: ir.Expr, own: ir.Axis | None) -> ir.Expr:
         if e in self.ready:
             return self.keep(e, ir.axis_of(e))
 
         def here(x: ir.Expr) -> ir.Expr:
-            return self.value(x, own)
+            return self._value(x, own)
 
         match e:
             case ir.Scan(of, over):
@@ -96,23 +104,24 @@ class Keeper:
                 if frame(own)[-1:] != frame(over)[-1:] or ordered:
                     return self.keep(e, over)
                 return replace(e, of=here(of), over=self.axis(over))
-            case ir.Fold(axis, inits, _, _, _, when):
+            case ir.Fold(axis, inits, steps, _, _, when):
                 own_axis = ir.parent(axis) if when is ir.When.LAST else axis
                 if frame(own_axis) != frame(own) or (self._owned(axis) and own is not None):
                     return self.keep(e, own_axis)
-                inits = tuple(self.value(x, ir.parent(axis)) for x in inits)
-                return replace(e, axis=self.axis(axis), inits=inits, steps=self._steps(e))
+                inits = tuple(map(here, inits))
+                steps = tuple(self._stepped(x, axis) for x in steps)
+                return replace(e, axis=self.axis(axis), inits=inits, steps=steps)
             case ir.Bisect() if own is not None and not self._searched(e):
                 return self.keep(e, None)
             case _:
                 return self._rebuilt(e, tuple(here(c) for c in ir.children(e)))
 
-    def _steps(self, e: ir.Fold) -> tuple[ir.Expr, ...]:
-        """Steps read what is sorted from memory: a row in lanes is no point after the other."""
+    def _stepped(self, e: ir.Expr, axis: ir.Axis) -> ir.Expr:
+        """A step reads what is sorted from memory: no row lies in its lanes."""
         outer, self._folding = self._folding, True
-        steps = tuple(self.value(x, e.axis) for x in e.steps)
+        made = self._value(e, axis)
         self._folding = outer
-        return steps
+        return made
 
     def _owned(self, axis: ir.Axis) -> bool:
         """Whether ``axis`` is a root whose rows are updated, each by a program that sees no other."""
@@ -218,10 +227,10 @@ class Keeper:
             free = bound_elsewhere(e)
             if free is not None:
                 raise catalogue.too_deep(free.loc, e.loc)
-            outer = self.ready, self._folding, self._updated
-            self.ready, self._folding, self._updated = {}, False, []
+            outer = self.ready, self._updated
+            self.ready, self._updated = {}, []
             value, own = self.value(e, axis), self.place(axis)
-            self.ready, self._folding, self._updated = outer
+            self.ready, self._updated = outer
             self._sources[e, packed] = self._store(e, value, own, packed)
         return self._sources[e, packed]
 

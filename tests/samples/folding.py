@@ -135,6 +135,75 @@ def _(given, to: Loops):
 
 
 @mp.plan
+def packed(
+    n: Annotated[i32, "req", mp.below(6)],
+    x: Annotated[i32, "req", "k", mp.between(0, 9)],
+    used: Annotated[i32, "req", mp.below(100), mp.STATE],
+):
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    win = mp.ragged(tok, tok.offset % 3)
+    own = x[req, tok.offset]
+    order = mp.argsort(own, over=tok)
+    batch = mp.argsort(n, over=req, descending=True)
+
+    def place(c):
+        size = x[req, order]
+        fits = c.left >= size
+        return dict(left=mp.where(fits, c.left - size, 9), bin=c.bin + mp.where(fits, 0, 1))
+
+    bins = mp.fold(tok, place, left=mp.carry(9, 0, 9), bin=mp.carry(0, 0, 9))
+    inner = mp.fold(win, lambda c: dict(v=c.v * 2 + own), v=mp.carry(bins.before.bin, 0, 999))
+    turns = mp.fold(req, lambda c: dict(v=c.v * 2 % 97 + n[batch]), v=mp.carry(1, 0, 999))
+    state = mp.fold(
+        tok, lambda c: dict(v=(c.v + own * (tok.offset + 1)) % 100), v=mp.carry(used, 0, 99)
+    )
+    return dict(
+        bins=bins.after.bin,
+        ordered=mp.sort(own, over=tok) * 100 + bins.before.left,
+        deeper=mp.on(win, bins.after.bin * 10 + win.offset),
+        inner=inner.last.v,
+        inner_each=inner.after.v,
+        turns=turns.after.v,
+        history=state.before.v,
+        used=mp.update(used[req], (state.last.v + turns.before.v) % 100),
+    )
+
+
+def _used(rng, n):
+    x = rng.integers(0, 10, (n, 5))
+    return counts(rng, n, 6, x=x, used=rng.integers(0, 100, n))
+
+
+@sample(packed, _used, req=6)
+def _(given, to: Loops):
+    n, x, used = (np.asarray(given[a]).tolist() for a in ("n", "x", "used"))
+    order = sorted(range(len(n)), key=lambda r: -n[r])
+    out: dict[str, list[int]] = {name: [] for name in to.out}
+    v = 1
+    for r, k in enumerate(n):
+        row, own = sorted(x[r][:k]), x[r]
+        left, number, s = 9, 0, used[r]
+        for j in range(k):
+            out["ordered"].append(row[j] * 100 + left)
+            inner = number
+            left, number = (left - row[j], number) if left >= row[j] else (9, number + 1)
+            out["bins"].append(number)
+            out["deeper"] += [number * 10 + i for i in range(j % 3)]
+            for _ in range(j % 3):
+                inner = inner * 2 + own[j]
+                out["inner_each"].append(inner)
+            out["inner"].append(inner)
+            out["history"].append(s)
+            s = (s + own[j] * (j + 1)) % 100
+        out["used"].append((s + v) % 100)
+        v = v * 2 % 97 + n[order[r]]
+        out["turns"].append(v)
+    for name, values in out.items():
+        to.put(name, values)
+
+
+@mp.plan
 def broken_folds(n: Annotated[i32, "req", mp.below(6)], x: Annotated[i32, "req", "k"]):
     req = mp.axis("req")
     tok = mp.ragged(req, n)
