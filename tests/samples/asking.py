@@ -98,9 +98,6 @@ def _(given, to: Loops):
     to.put("owner", [sum(b <= 3 * p for b in begins) for p in range(7)])
     to.put("left", [sum(c < w for c in cuts) for w in wanted])
     to.put("right", [sum(c <= w for c in cuts) for w in wanted], -1)
-    cells, begins = given["cells"].tolist(), start(n)[:-1]
-    through = start([sum(cells[b : b + 4]) for b in begins])
-    to.put("through", through, through[-1])
     to.put("by_token", [sum(c <= t for c in cuts) for t in range(tokens)], 0)
     to.put("among_tokens", [sum(2 * t <= p for t in range(tokens)) for p in range(7)])
     to.put("empty_before", [sum(b <= len(n) for b in begins)])
