@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 
@@ -31,12 +32,37 @@ def find(text: str, sizes: Iterable[str] = ()) -> Shipped:
         return Shipped(found.name, found.declare, {**found.sizes, **given})
     where, colon, name = text.rpartition(":")
     if not colon or not where or not name:
-        raise UnknownName(
-            f"no plan is called {text}",
-            hint=f"write one of {', '.join(known)}, or path/file.py:name, or module:name",
-        )
+        raise UnknownName(f"no plan is called {text}", hint=_close(text, known))
     plan = _attribute(_module(where), where, name)
     return Shipped(name, lambda: plan, given)
+
+
+def mentioning(words: Iterable[str]) -> list[Shipped]:
+    """The shipped plans whose name, function or family mentions all of ``words``."""
+    wanted = [word.lower() for word in words]
+    found: list[Shipped] = []
+    for one in shipped().values():
+        told = f"{one.name} {one.family} {one.about}".lower()
+        if all(word in told for word in wanted):
+            found.append(one)
+    if not found:
+        raise UnknownName(
+            f"no shipped plan mentions {' and '.join(words)}",
+            hint="metaplan list without words lists them all",
+        )
+    return found
+
+
+def _close(text: str, known: Iterable[str]) -> str:
+    """What to write instead of ``text``: names that look like it, and where all names are."""
+    names = list(known)
+    close = get_close_matches(text, names, cutoff=0.7)
+    close += [name for name in names if text in name and name not in close]
+    likely = f"perhaps {' or '.join(close[:3])}; " if close else ""
+    return (
+        f"{likely}metaplan list has the {len(names)} shipped plans,"
+        " and one of your own is path/file.py:name or module:name"
+    )
 
 
 def capacities(sizes: Iterable[str]) -> dict[str, int]:

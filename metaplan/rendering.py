@@ -47,11 +47,12 @@ def renew() -> tuple[Path, ...]:
     return tuple(texts)
 
 
-def drifts() -> tuple[str, ...]:
-    """A unified diff for each kernel file that is not what its plan renders to now."""
+def drifts(plan: str | None = None) -> tuple[str, ...]:
+    """A unified diff for each kernel file that is not what its plan renders to now; only that of ``plan``."""
     folder = assets.folder("kernels")
-    expected = {f"{name}.py": render(name) for name in names()}
-    found = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.py")}
+    expected = {f"{name}.py": render(name) for name in (names() if plan is None else (plan,))}
+    files = folder.glob("*.py" if plan is None else f"{plan}.py")
+    found = {path.name: path.read_text(encoding="utf-8") for path in files}
     found.pop("__init__.py", None)
     return tuple(
         _diff(name, found.get(name, ""), expected.get(name, ""))

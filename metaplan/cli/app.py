@@ -9,6 +9,7 @@ from metaplan.cli.codegen import codegen
 from metaplan.cli.demo import demo
 from metaplan.cli.doctor import doctor
 from metaplan.cli.explain import explain
+from metaplan.cli.listing import listing
 from metaplan.cli.refusal import Commands
 from metaplan.cli.replay import replay
 from metaplan.cli.show import show
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(demo)
+app.command("list")(listing)
 app.command()(show)
 app.command()(explain)
 app.command()(codegen)

@@ -12,8 +12,7 @@ PlanName = Annotated[
     str,
     typer.Argument(
         metavar="PLAN",
-        help="A shipped plan (paged_decode, engine_step, post_update, v4_decode), "
-        "path/file.py:name or module:name.",
+        help="A shipped plan (metaplan list has them), path/file.py:name or module:name.",
     ),
 ]
 Sizes = Annotated[

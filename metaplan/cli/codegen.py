@@ -15,9 +15,7 @@ from metaplan.cli.refusal import REFUSED
 def codegen(
     plan: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[PLAN]", help="The plan to render; with --check, none: all of them."
-        ),
+        typer.Argument(metavar="[PLAN]", help="The plan to render or to check; none: all of them."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -31,10 +29,10 @@ def codegen(
 ) -> None:
     """Write a plan's kernel with its launcher, to vendor; or check or renew kernels/.
 
-    Without a plan, all shipped plans are rendered into kernels/.
+    Without a plan, all shipped plans are rendered into kernels/, or compared with it.
     """
     if check:
-        _check()
+        _check(plan)
     elif plan is None:
         for path in rendering.renew():
             typer.echo(f"wrote {path}")
@@ -45,11 +43,14 @@ def codegen(
         typer.echo(f"wrote {out}")
 
 
-def _check() -> None:
-    drifts = rendering.drifts()
+def _check(plan: str | None) -> None:
+    drifts = rendering.drifts(plan)
     for drift in drifts:
         typer.echo(drift, err=True)
     if drifts:
         typer.echo("kernels/ differs from its plans: run metaplan codegen, read the diff", err=True)
         raise typer.Exit(REFUSED)
-    typer.echo(f"kernels/ is what {len(rendering.names())} shipped plans render to")
+    checked = (
+        f"{len(rendering.names())} shipped plans render" if plan is None else f"{plan} renders"
+    )
+    typer.echo(f"kernels/ is what {checked} to")

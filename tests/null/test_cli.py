@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from metaplan import assets
 from metaplan.cli import app
 from metaplan.machine import command
+from metaplan.plans import shipped
 
-SHIPPED = ("decode_slots", "paged_decode", "engine_step", "post_update", "v4_decode")
+FIRST = ("decode_slots", "paged_decode", "engine_step", "post_update", "v4_decode")
+"""The plans that the replay and the demo run, and the README's."""
 OWN = """\
 from typing import Annotated
 
@@ -44,7 +48,7 @@ def own(tmp_path: Path) -> str:
 
 def test_help_lists_every_command() -> None:
     shown = run("--help").output
-    for name in ("demo", "show", "explain", "codegen", "check", "replay", "doctor"):
+    for name in ("demo", "list", "show", "explain", "codegen", "check", "replay", "doctor"):
         assert f" {name} " in shown
 
 
@@ -58,15 +62,41 @@ def test_help_is_quick_because_it_imports_neither_torch_nor_triton() -> None:
     assert done.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+def test_list_has_every_shipped_plan_with_its_capacities() -> None:
+    lines = run("list").stdout.splitlines()
+    told = [line.split()[0] for line in lines if line[:3].startswith("  ") and line[2] != " "]
+    assert told == list(shipped())
+    assert told[: len(FIRST)] == list(FIRST)
+    (after,) = [below for line, below in pairwise(lines) if line.startswith("  paged_decode ")]
+    assert after.split() == ["req=1024", "tok=8192", "row=1024"]
+
+
+def test_every_shipped_plan_says_what_it_fills() -> None:
+    for one in shipped().values():
+        assert one.family.endswith("."), one.name
+        assert one.about.endswith(".") or one.name == "decode_slots", one.name
+
+
+def test_list_finds_plans_by_words() -> None:
+    told = run("list", "EAGLE", "vllm").stdout
+    assert "  vllm_eagle_step " in told
+    assert "sglang" not in told
+
+
 @pytest.mark.parametrize("stage", ["plan", "program", "kernel"])
-def test_show_prints_every_stage_of_every_shipped_plan(name: str, stage: str) -> None:
-    shown = run("show", name, "--stage", stage)
-    assert shown.exit_code == 0, shown.output
-    assert name in shown.stdout
+def test_show_prints_every_stage(stage: str) -> None:
+    for name in ("decode_slots", "post_update"):
+        told = run("show", name, "--stage", stage)
+        assert told.exit_code == 0, told.output
+        assert name in told.stdout
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_plan_has_a_text() -> None:
+    for name, one in shipped().items():
+        assert one.plan.text().startswith("plan "), name
+
+
+@pytest.mark.parametrize("name", FIRST)
 def test_explain_counts_one_launch(name: str) -> None:
     shown = run("explain", name, "--json")
     assert shown.exit_code == 0, shown.output
@@ -95,16 +125,32 @@ def test_codegen_writes_a_whole_file_or_prints_it(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [place]
 
 
-def test_committed_kernels_are_what_their_plans_render_to() -> None:
-    checked = run("codegen", "--check")
+def test_every_shipped_plan_has_a_committed_kernel() -> None:
+    folder = assets.folder("kernels")
+    assert {path.stem for path in folder.glob("[!_]*.py")} == set(shipped())
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_committed_kernels_are_what_their_plans_render_to(name: str) -> None:
+    """These here, all of them in make lint."""
+    checked = run("codegen", name, "--check")
     assert checked.exit_code == 0, checked.output
 
 
 REFUSALS = {
     ("show", "nothing"): (
         "no plan is called nothing\n"
-        "  hint: write one of decode_slots, paged_decode, engine_step, post_update, v4_decode, "
-        "or path/file.py:name, or module:name\n"
+        f"  hint: metaplan list has the {len(shipped())} shipped plans, "
+        "and one of your own is path/file.py:name or module:name\n"
+    ),
+    ("explain", "v4_decoder"): (
+        "no plan is called v4_decoder\n"
+        f"  hint: perhaps v4_decode; metaplan list has the {len(shipped())} shipped plans, "
+        "and one of your own is path/file.py:name or module:name\n"
+    ),
+    ("list", "fa3", "rocket"): (
+        "no shipped plan mentions fa3 and rocket\n"
+        "  hint: metaplan list without words lists them all\n"
     ),
     ("show", "no/such.py:plan"): (
         "there is no file no/such.py\n  hint: write the path from this folder\n"
@@ -154,7 +200,7 @@ def test_replay_reports_steps_and_mismatches(tmp_path: Path) -> None:
     assert told.exit_code == 0, told.output
     report = json.loads(told.stdout)
     assert (report["steps"], report["mismatches"]) == (12, 0)
-    assert set(report["plans"]) == set(SHIPPED) - {"decode_slots"}
+    assert set(report["plans"]) == set(FIRST) - {"decode_slots"}
     assert report["machine"]["versions"]["torch"]
     assert str(tmp_path) not in told.stdout
 
