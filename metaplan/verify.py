@@ -64,8 +64,13 @@ def _writers(plan: ir.Plan) -> None:
 def _elsewhere(plan: ir.Plan, by_target: dict[ir.Input, ir.Update]) -> Iterator[ir.Expr]:
     """What other programs compute than those that write: sums, lengths, tails, other branches."""
     for e in _all(plan):
-        if isinstance(e, ir.Scan) or (isinstance(e, ir.Reduce) and e.to is None):
-            yield e
+        match e:
+            case ir.Scan() | ir.Reduce(to=None):
+                yield e
+            case ir.Fold(axis, when=ir.When.LAST) if ir.parent(axis) is None:
+                yield e
+            case _:
+                pass
     for axis in plan.axes:
         if isinstance(axis, ir.Ragged | ir.Part):
             yield axis.length

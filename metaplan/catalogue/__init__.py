@@ -113,6 +113,7 @@ from metaplan.catalogue.opaque import (
 from metaplan.catalogue.orders import (
     argsort_wide,
     carry_elsewhere,
+    restarts_nowhere,
     row_too_long,
     trial_elsewhere,
     trial_unproved,
@@ -265,6 +266,7 @@ __all__ = [
     "released",
     "repeated",
     "reserved_name",
+    "restarts_nowhere",
     "row_above_capacity",
     "row_too_long",
     "rows_too_far",

@@ -5,11 +5,22 @@ from __future__ import annotations
 from metaplan.errors import Loc, PlanError
 
 
-def row_too_long(axis: str, bound: int, most: int, loc: Loc) -> PlanError:
+def row_too_long(axis: str, bound: int, most: int, row: bool, loc: Loc) -> PlanError:
+    hint = f"bound it, mp.ragged(parent, length, most={most}), or sort the first points only"
+    if not row:
+        hint = f"compile it for no more, compile({axis}={most}), or sort the rows of an axis below"
     return PlanError(
-        f"a row of {axis} has up to {bound} points, and a row of at most {most} can be sorted",
+        f"{'a row of ' if row else ''}{axis} has up to {bound} points, and at most {most} can be sorted",
         loc=loc,
-        hint=f"bound it, mp.ragged(parent, length, most={most}), or sort the first points only",
+        hint=hint,
+    )
+
+
+def restarts_nowhere(lives: str, per: str, loc: Loc) -> PlanError:
+    return PlanError(
+        f"the sum lives on {lives}, and {per} is no axis above it: it would restart at no row",
+        loc=loc,
+        hint="name an axis above, mp.cumsum(x, per=req) for an x on tok, or leave per= out",
     )
 
 

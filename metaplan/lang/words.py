@@ -83,7 +83,7 @@ def before(x: Integer, per: Axis) -> Value:
     expr, loc = number(x), Loc.here()
     above, lives = demands.axis("cumsum", per, loc), ir.axis_of(expr)
     if lives is None or above not in ir.chain(lives)[:-1]:
-        raise catalogue.not_below(name_of(lives), above.name, loc)
+        raise catalogue.restarts_nowhere(name_of(lives), above.name, loc)
     if above == ir.parent(lives):
         return Value(ir.RowScan(expr, lives, loc=loc))
     # Further up: the sum before this point, without what lies before its row.

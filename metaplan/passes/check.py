@@ -94,8 +94,9 @@ class _Proof:
                 if not span.inside(0, len(values) - 1):
                     raise catalogue.choice_outside(str(span), len(values), e.loc)
             case ir.Sort(_, over):
-                if self.ranges.bound(over) > SORTED:
-                    raise catalogue.row_too_long(over.name, self.ranges.bound(over), SORTED, e.loc)
+                bound, row = self.ranges.bound(over), ir.parent(over) is not None
+                if bound > SORTED:
+                    raise catalogue.row_too_long(over.name, bound, SORTED, row, e.loc)
             case ir.Fold():
                 self._close(e)
             # a promise that is kept by now: nothing is left to compute
