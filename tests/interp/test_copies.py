@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import pytest
 from copied import PLANS, SIZES, batch
@@ -10,7 +12,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from schedules import CHANGES
 
-from metaplan import ir, unrolling
+import metaplan as mp
+from metaplan import i32, ir, unrolling
 from metaplan.errors import PlanError
 from metaplan.lang.plan import Plan
 from tests.random_plans import REQ, plans
@@ -95,3 +98,20 @@ def test_what_depends_on_no_copy_is_computed_once() -> None:
     titles = [r.title for r in kernel.regions if "shared" in r.title]
     assert titles
     assert not any("for each step" in title for title in titles)
+
+
+@mp.plan
+def broken_in_one(n: Annotated[i32, "req", mp.below(5)]):
+    req = mp.axis("req")
+    step = mp.steps(3)
+    return dict(most=mp.expect(step.index * 4, 0, 7), ahead=mp.sum(n, over=req) + step.index)
+
+
+@pytest.mark.parametrize("chosen", [False, True], ids=["shared", "written-out"])
+def test_a_promise_that_one_copy_always_breaks(
+    chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    force(monkeypatch, chosen)
+    compiled = Compiled(broken_in_one.ir, {"req": 4})
+    got = compare(compiled, {"n": [1, 2], "req": 2})
+    assert got["most"].tolist() == [[0], [4], [7]]
