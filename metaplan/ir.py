@@ -78,18 +78,18 @@ from metaplan.terms import Trial as Trial
 from metaplan.terms import When as When
 from metaplan.terms import Where as Where
 from metaplan.terms import Which as Which
-from metaplan.terms import asked as asked
-from metaplan.terms import axes_in as axes_in
-from metaplan.terms import axis_of as axis_of
-from metaplan.terms import chain as chain
-from metaplan.terms import children as children
-from metaplan.terms import deeper as deeper
-from metaplan.terms import dtype_of as dtype_of
-from metaplan.terms import near as near
-from metaplan.terms import parent as parent
-from metaplan.terms import rebuild as rebuild
-from metaplan.terms import tried as tried
-from metaplan.terms import walk as walk
+from metaplan.walking import asked as asked
+from metaplan.walking import axes_in as axes_in
+from metaplan.walking import axis_of as axis_of
+from metaplan.walking import chain as chain
+from metaplan.walking import children as children
+from metaplan.walking import deeper as deeper
+from metaplan.walking import dtype_of as dtype_of
+from metaplan.walking import near as near
+from metaplan.walking import parent as parent
+from metaplan.walking import rebuild as rebuild
+from metaplan.walking import tried as tried
+from metaplan.walking import walk as walk
 
 # ------------------------------------------------------------- the plan
 
