@@ -1,4 +1,4 @@
-"""Every shipped plan compiles for every target without a device: one launch, nothing spilled."""
+"""Shipped plans compile without a device, some for every target and all for one: nothing spilled."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import mkdtemp
@@ -73,9 +74,14 @@ def compiled(job: tuple[str, str]) -> tuple[Facts, ...]:
 
 
 def _column_scans(ttgir: str) -> int:
-    """Running sums over more than one dimension: triton 3.6 gives wrong ones for a column."""
-    scanned = re.findall(r'"tt\.scan"\(.*?\}\) : \(tensor<([^,]*),', ttgir, re.DOTALL)
-    return sum(shape.count("x") > 1 for shape in scanned)
+    """Running sums that are not along the last dimension of a full tile: triton 3.6 gives wrong ones for a column."""
+    pattern = r'"tt\.scan"\(.*?\) <\{axis = (\d+).*?\}\) : \(tensor<([^,]*),'
+    wrong = 0
+    for axis, shape in re.findall(pattern, ttgir, re.DOTALL):
+        *dims, _ = shape.split("x")
+        wrong += len(dims) > 1 and (int(axis) != len(dims) - 1 or dims[-1] == "1")
+    assert len(re.findall(pattern, ttgir, re.DOTALL)) == ttgir.count('"tt.scan"(')
+    return wrong
 
 
 def facts(kernel) -> Facts:
@@ -105,16 +111,27 @@ def facts(kernel) -> Facts:
     )
 
 
-@pytest.fixture(scope="module")
-def every() -> dict[tuple[str, str], tuple[Facts, ...]]:
-    jobs = [(plan, arch) for plan in PLANS for arch in TARGETS]
+def side_by_side(jobs: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[Facts, ...]]:
     context = get_context("spawn")
     with ProcessPoolExecutor(min(len(jobs), os.cpu_count() or 1), context) as pool:
         return dict(zip(jobs, pool.map(compiled, jobs), strict=True))
 
 
-def test_the_plans_are_the_shipped_ones():
-    assert set(PLANS) == shipped().keys()
+@pytest.fixture(scope="module")
+def every() -> dict[tuple[str, str], tuple[Facts, ...]]:
+    return side_by_side([(plan, arch) for plan in PLANS for arch in TARGETS])
+
+
+def test_every_other_shipped_plan_compiles_without_spills():
+    """Each for one target, in turn."""
+    others = [name for name in shipped() if name not in PLANS]
+    made = side_by_side(list(zip(others, cycle(TARGETS), strict=False)))
+    assert len(made) + len(PLANS) == len(shipped())
+    spilled = [
+        job for job, kernels in made.items() if any(k.local_bytes or k.spills for k in kernels)
+    ]
+    assert not spilled
+    assert all(kernel.stores for kernels in made.values() for kernel in kernels)
 
 
 @pytest.mark.parametrize("arch", TARGETS)

@@ -69,7 +69,7 @@ def _(given, to: Loops):
 
 
 @mp.plan
-def searches(
+def bisected(
     n: Annotated[i32, "req", mp.below(6)],
     sorted_: Annotated[i32, "req", "cell", mp.between(-50, 50)],
     x: Annotated[i64, "req", mp.between(0, 10**12)],
@@ -94,7 +94,7 @@ def _sorted(rng, n):
     return counts(rng, n, 6, sorted_=cells, x=rng.integers(0, 10**12, n))
 
 
-@sample(searches, _sorted, req=6)
+@sample(bisected, _sorted, req=6)
 def _(given, to: Loops):
     n, x = np.asarray(given["n"]).tolist(), np.asarray(given["x"]).tolist()
     cells = np.asarray(given["sorted_"]).tolist()
