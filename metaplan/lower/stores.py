@@ -3,36 +3,64 @@
 from __future__ import annotations
 
 from metaplan import ir
-from metaplan.ir import Combine
-from metaplan.lower.emit import Tile
-from metaplan.program import Atomic, Store
+from metaplan.ir import Combine, Monoid
+from metaplan.lower.emit import Tile, joined
+from metaplan.lower.passes_over import identity
+from metaplan.program import Atomic, Let, Stmt, Store
 from metaplan.writes import Write
 
 ATOMIC = frozenset({Combine.ADD, Combine.MAX, Combine.MIN, Combine.OR})
 """How several points share an element in no order."""
+REDUCED = {Combine.ADD: Monoid.SUM, Combine.MAX: Monoid.MAX, Combine.MIN: Monoid.MIN}
+"""How the points of a tile are combined first, where they all name the same element."""
 
 
-def stored(tile: Tile, w: Write, pointer: str, mask: str) -> Store | Atomic:
+def stored(tile: Tile, w: Write, pointer: str, mask: str) -> list[Stmt]:
     """``w`` at the points of ``tile`` where ``mask`` holds."""
     assert w.combine is not Combine.LAST, "the winners are chosen by a launch before"
-    pointer += _spread(tile, w)
+    shapes = {level.shape: level for level in tile.levels if level.shape != "scalar"}
+    named = _shapes(tile, w)
+    if w.combine in REDUCED and shapes:
+        if not named:
+            return _reduced(tile, w, pointer, mask, "")
+        if named == {"column"} and "lanes" in shapes:
+            return _reduced(tile, w, pointer, mask, ", 1, keep_dims=True")
     value = tile.plain(w.value)
+    for shape, level in shapes.items():
+        # Triton stores no tile through fewer pointers
+        pointer += f" + tl.zeros_like({level.offset})" if shape not in named else ""
     if w.combine in ATOMIC:
-        return Atomic(w.combine.value, pointer, value, mask)
-    return Store(pointer, value, mask)
+        return [Atomic(w.combine.value, pointer, value, mask)]
+    return [Store(pointer, value, mask)]
 
 
-def _spread(tile: Tile, w: Write) -> str:
-    """What gives a pointer the shape of the tile: Triton stores no tile through fewer pointers."""
+def _shapes(tile: Tile, w: Write) -> set[str]:
+    """The shapes of the tile that the place of ``w`` has by itself."""
     place = w.at if w.position is None else (w.position,)
-    covered = {
-        tile.levels[tile.depth(e) - 1].shape
+    deep = [
+        tile.depth(e)
         for e in ir.walk(*place)
-        if isinstance(e, ir.Offset | ir.Scan | ir.Reduce | ir.RowScan) and tile.depth(e)
-    }
-    missing = {
-        level.shape: level.offset
-        for level in tile.levels
-        if level.shape != "scalar" and level.shape not in covered
-    }
-    return "".join(f" + tl.zeros_like({offset})" for offset in missing.values())
+        if isinstance(e, ir.Offset | ir.Scan | ir.Reduce | ir.RowScan)
+    ]
+    return {tile.levels[depth - 1].shape for depth in deep if depth} - {"scalar"}
+
+
+def _reduced(tile: Tile, w: Write, pointer: str, mask: str, along: str) -> list[Stmt]:
+    """The points that name one element combined with each other first, and then once with it."""
+    op, lanes, lines = REDUCED[w.combine], tile.levels[-1], list[Stmt]()
+
+    def named(wish: str, value: str) -> str:
+        if value.isidentifier():
+            return value
+        name = tile.shared.names.fresh(f"{w.buffer}_{wish}")
+        lines.append(Let(name, value))
+        return name
+
+    # where all lanes of a dense row are live, nothing of them is in the mask
+    inside = f"{lanes.offset} >= 0" if isinstance(lanes.axis, ir.Dense) else ""
+    some = named("some", joined(mask, inside))
+    nothing = identity(op, ir.dtype_of(w.value))
+    every = f"tl.where({some}, {tile.plain(w.value)}, {nothing})"
+    value = named("value", f"tl.{op.value}({every}{along})")
+    any_ = named("any", f"tl.max({some}.to(tl.int32){along}) > 0")
+    return [*lines, Atomic(w.combine.value, pointer, value, any_)]

@@ -335,7 +335,7 @@ class _Body:
             if inside is not None:
                 where = inside if where is None else ir.Bin(Op.AND, where, inside, loc=w.value.loc)
             mask = joined(live, tile.plain(where) if where is not None else "")
-            stores.append(stored(tile, w, self._pointer(tile, w), mask))
+            stores.extend(stored(tile, w, self._pointer(tile, w), mask))
         counts: list[Stmt] = []
         for number, check in self.work.checks:
             axes = frame(check.axis)

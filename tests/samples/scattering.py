@@ -88,12 +88,14 @@ def astray(
 ):
     req = mp.axis("req")
     tok = mp.ragged(req, n)
+    lane = mp.dense(req, 40)
     slots = mp.dense(None, 10)
     cell = mp.dense(slots, 4)
     return dict(
         row=mp.put(cell, (far, place), n, init=0),
         flat=mp.put(slots, far, tok.length, init=-1),
         token=mp.put(cell, (far, tok.offset + place), tok.offset),
+        top=mp.put(slots, far, lane.offset, combine="max", init=-1),
     )
 
 
@@ -107,7 +109,7 @@ def _astray(rng, n):
 def _(given, to: Loops):
     """Places that are not there: nothing is stored, and it is counted."""
     to.out["row"][...] = 0
-    to.out["flat"][...] = -1
+    to.out["flat"][...] = to.out["top"][...] = -1
     rows = zip(given["n"].tolist(), given["far"].tolist(), given["place"].tolist(), strict=True)
     for k, far, place in rows:
         if not 0 <= far < 10:
@@ -115,6 +117,7 @@ def _(given, to: Loops):
         to.out["flat"][far] = k
         if 0 <= place < 4:
             to.out["row"][far, place] = k
+        to.out["top"][far] = 39
         for j in range(k):
             if 0 <= j + place < 4:
                 to.out["token"][far, j + place] = j
@@ -131,6 +134,8 @@ def shared(
     tok = mp.ragged(req, n)
     bucket = mp.dense(None, 8)
     place = mp.dense(bucket, 4)
+    lane = mp.dense(req, 40)
+    few = mp.dense(req, 3)
     inside = (key >= 0) & (key < 8)
     return dict(
         requests=mp.put(bucket, key, 1, where=inside, combine="add", init=0),
@@ -141,6 +146,9 @@ def shared(
         seen=mp.put(bucket, key, 1 << tok.offset, where=inside, combine="or", init=0),
         mask=mp.put(bucket, key, x, where=inside, combine="or"),
         one=mp.put(bucket, 5, small, combine="add", init=0),
+        lanes=mp.put(bucket, key, lane.offset + 1, where=inside, combine="add", init=0),
+        widest=mp.put(bucket, 2, x - i64(lane.offset), combine="max", init=-FAR - 99),
+        thirds=mp.put(bucket, 7, few.offset * small, combine="min", init=0),
         last=mp.put(bucket, key, tok.index, where=inside, combine="last", init=-1),
         last_row=mp.put(place, (key, n // 2), req.index, where=inside, combine="last"),
     )
@@ -159,13 +167,16 @@ def _(given, to: Loops):
     x, small = given["x"].tolist(), given["small"].tolist()
     begin, out = start(n), to.out
     for name, init in (("requests", 0), ("total", len(n)), ("most", -FAR), ("least", 1 << 30),
-                       ("seen", 0), ("one", 0), ("last", -1)):  # fmt: skip
+                       ("seen", 0), ("lanes", 0), ("widest", -FAR - 99), ("thirds", 0), ("one", 0), ("last", -1)):  # fmt: skip
         out[name][...] = init
     for r, k in enumerate(n):
         out["one"][5] += small[r]
+        out["widest"][2] = max(out["widest"][2], x[r])
+        out["thirds"][7] = min(out["thirds"][7], 2 * small[r], 0)
         if not 0 <= key[r] < 8:
             continue
         out["requests"][key[r]] += 1
+        out["lanes"][key[r]] += sum(range(41))
         out["wide"][key[r]] += x[r]
         out["mask"][key[r]] |= x[r]
         out["last_row"][key[r], k // 2] = r
