@@ -119,7 +119,9 @@ from metaplan.plans import shipped
 from metaplan.target import DEFAULT
 from tests.samples import SAMPLES
 
-for one in shipped().values():
+known = shipped()
+for name in ("engine_step", "v4_decode", "vllm_flashinfer", "sglang_fa3_tree"):
+    one = known[name]
     built = build(one.plan.ir, one.sizes, DEFAULT)
     print(built.plan_text, built.program_text, built.explain())
 for one in SAMPLES:
