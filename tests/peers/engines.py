@@ -12,6 +12,7 @@ import torch
 import triton
 import triton.language as tl
 
+from tests.peers import native_calls
 from tests.peers.engine import Engine, stand_in
 
 VLLM_REAL = (
@@ -52,6 +53,9 @@ VLLM_REAL = (
     "v1/worker/mamba_utils.py",
     "models/kimi_k3/nvidia/kda_metadata.py",
     "third_party/flash_linear_attention/ops/index.py",
+    "models/step5/nvidia/ops/sparse_indexer.py",
+    "model_executor/layers/fused_moe/moe_align_block_size.py",
+    "model_executor/layers/fused_moe/utils.py",
 )
 SGLANG_REAL = (
     "kernels/ops/attention/kv_indices.py",
@@ -108,6 +112,11 @@ SGLANG_REAL = (
     "srt/speculative/eagle_worker_common.py",
     "srt/speculative/spec_utils.py",
     "srt/layers/attention/triton_backend.py",
+    "kernels/ops/attention/dsv4/attn.py",
+    "kernels/ops/attention/dsv4/flashmla_sched_meta.py",
+    "kernels/ops/moe/moe_align_small_numel.py",
+    "srt/layers/moe/moe_runner/triton_utils/moe_align_block_size.py",
+    "test/kernels/moe_align.py",
 )
 
 
@@ -158,6 +167,7 @@ def vllm() -> Engine:
         "vllm.utils.deep_gemm": dict(has_deep_gemm=lambda: False),
         "vllm.third_party.flash_linear_attention.ops.utils": dict(FLA_CHUNK_SIZE=64),
         "vllm.logger": dict(init_logger=lambda _: _Logger()),
+        "vllm._custom_ops": dict(moe_align_block_size=native_calls.moe_align_block_size),
         "vllm.utils.torch_utils": dict(
             async_tensor_h2d=to_device,
             PIN_MEMORY=torch.cuda.is_available(),
@@ -199,6 +209,9 @@ def sglang() -> Engine:
         "sglang.srt.utils": common,
         "sglang.srt.utils.common": dict(ceil_align=aligned, async_h2d=to_device),
         "sglang.srt.platforms": dict(current_platform=platform),
+        "sglang.kernels.jit.utils": dict(
+            cache_once=cache, load_jit=native_calls.load_jit, is_arch_support_pdl=never
+        ),
         "msgspec": dict(Struct=_record()),
     }
     return Engine("sglang", SGLANG_REAL, known)

@@ -13,7 +13,7 @@ import torch
 from metaplan.lang.plan import Plan
 from metaplan.plans.vllm_flashinfer import vllm_flashinfer
 from tests.peers.batches import lengths, served_lengths, table
-from tests.peers.engines import to_device, vllm
+from tests.peers.engines import vllm
 from tests.peers.peer import Batch, Peer, Setup, Tensors, Theirs
 
 PAGE, REQ, WIDTH = 16, 6, 10
