@@ -93,7 +93,7 @@ def params(schedule: Schedule, regions: tuple[Region, ...], promises: int) -> tu
         for name in plan.root_names()
     )
     for o in plan.outputs:
-        note = f"{o.dtype.value}{_shape(o)}, tail: {text.tail(o.tail)}"
+        note = f"{o.dtype.value}{_shape(o)}, {_filled(plan, o)}"
         role = Role.OUTPUT
         if o.name in schedule.kept:
             note, role = f"{o.dtype.value}{_shape(o)}, kept for a later launch", Role.WORKSPACE
@@ -125,6 +125,17 @@ def _shape(o: ir.Output) -> str:
     if len(o.columns) > 1:
         dims.append(str(len(o.columns)))
     return f"[{', '.join(dims)}]"
+
+
+def _filled(plan: ir.Plan, o: ir.Output) -> str:
+    """Who fills an output, beyond its points too."""
+    for kernel in plan.opaques:
+        if any(name == o.name for _, name in kernel.writes):
+            return f"filled by {kernel.name}"
+    if o.put is not None:
+        keeps = isinstance(o.tail, ir.Keep)
+        return "scattered" if keeps else f"scattered later, first {text.tail(o.tail)}"
+    return f"tail: {text.tail(o.tail)}"
 
 
 def buffers(schedule: Schedule) -> tuple[Buffer, ...]:

@@ -245,3 +245,27 @@ def _(given, to: Loops):
         for j in range(k):
             out["peak"][a, j] = max(out["peak"][a, j], begin[r] + j)
             out["low"][a] = min(out["low"][a], -(begin[r] + j))
+
+
+@mp.plan
+def ranked(n: Annotated[i32, "req", mp.below(5)], key: Annotated[i32, "req", mp.below(9)]):
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    grid = mp.dense(req, 4)
+    odd = (tok.offset + key) % 2 == 1
+    return dict(
+        odd_first=mp.put(grid, (req.index, mp.partition(odd, per=req)), tok.offset, init=-1),
+        packed=mp.put(tok, tok.indptr + mp.partition(odd, per=req), tok.index, combine="distinct"),
+    )
+
+
+@sample(ranked, lambda rng, n: counts(rng, n, key=rng.integers(0, 9, n)), req=6)
+def _(given, to: Loops):
+    """Those that are odd come first in their row, and all keep their order."""
+    n, key = given["n"].tolist(), given["key"].tolist()
+    begin = start(n)
+    to.out["odd_first"][...] = -1
+    for r, k in enumerate(n):
+        order = sorted(range(k), key=lambda j: ((j + key[r]) % 2 == 0, j))
+        to.out["odd_first"][r, :k] = order
+        to.put("packed", [begin[r] + j for j in order], start=begin[r])
