@@ -22,6 +22,8 @@ class Apart(Ranges):
         self._every: dict[tuple[tuple[ir.Which, int], ...], Rewriter] = {}
 
     def of(self, e: ir.Expr, given: Facts = ()) -> Interval:
+        if not self._copies or (e, given) in self._known:
+            return super().of(e, given)
         which = mentioned((e, *(atom for fact in given for atom, _ in fact.terms)))
         own = [w for w in self._copies if w in which]
         if not own:
