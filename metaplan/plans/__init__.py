@@ -11,6 +11,8 @@ FAMILIES = (
     "paged_decode",
     "engine_step",
     "v4_rows",
+    "schedules",
+    "moe",
     "vllm_flashinfer",
     "sglang_flashinfer",
     "sglang_eagle",

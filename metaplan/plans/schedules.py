@@ -1,0 +1,248 @@
+"""The schedules of attention kernels, computed where the lengths are: on the GPU.
+
+DeepGEMM's paged MQA logits (get_paged_mqa_logits_metadata; SGLang 0.5.23's
+kernels/jit/csrc/deepseek_v4/paged_mqa_metadata.cuh, vLLM 0.33's models/step5/nvidia/ops/sparse_indexer.py), FlashMLA's decode
+(SGLang's kernels/jit/csrc/deepseek_v4/flashmla_sched_meta.cuh) and FlashInfer 0.7.2's decode
+(include/flashinfer/attention/scheduler.cuh: DecodePlan) each split the keys of a batch over the processors. The first two are
+kernels of one program; the last runs on the host, which waits for the lengths first.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import metaplan as mp
+from metaplan import i32, i64
+from metaplan.lang.axes import Axis
+from metaplan.plans.shipped import Shipped
+
+MOST = 131072
+
+
+def _starts(
+    req: Axis, segments: mp.Value, processors: int, first_more: bool
+) -> tuple[Axis, mp.Value, mp.Value]:
+    """Where each processor's equal share of the segments begins, and one past the last: request and segment in it."""
+    sm = mp.dense(None, processors + 1, name="sm")
+    total = mp.sum(segments, over=req)
+    each, rest = total // processors, total % processors
+    more = (
+        mp.minimum(sm.index, rest) if first_more else mp.maximum(sm.index - (processors - rest), 0)
+    )
+    start = sm.index * each + more
+    end = mp.cumsum(segments)
+    before = mp.sum(mp.where(end <= mp.given(start), segments, 0), over=req)
+    return sm, mp.locate(end, start), start - before
+
+
+def paged_mqa_schedule(
+    *,
+    processors: int = 132,
+    segment: int = 256,
+    first_more: bool = False,
+    max_model_len: int = MOST,
+) -> mp.Plan:
+    """Which request and which of its segments each processor starts with: int32[processors + 1, 2].
+
+    Args:
+        processors: streaming multiprocessors that share the work.
+        segment: tokens of a request that are one unit of work.
+        first_more: the first processors take what does not divide evenly; else the last ones do.
+        max_model_len: the longest sequence.
+    """
+
+    @mp.plan
+    def paged_mqa_schedule(
+        context_lens: Annotated[i32, "req", mp.between(0, max_model_len)],
+    ) -> mp.Outputs:
+        req = mp.axis("req")
+        segments = mp.cdiv(context_lens, segment)
+        sm, request, own = _starts(req, segments, processors, first_more)
+        return dict(schedule=mp.on(sm, request, own))
+
+    return paged_mqa_schedule
+
+
+def step5_indexer(
+    *, processors: int = 132, region: int = 8, pages: int = 512, max_model_len: int = MOST
+) -> mp.Plan:
+    """All that Step-5's sparse indexer needs of a decode batch, the schedule of its logits among it.
+
+    Args:
+        processors: streaming multiprocessors that share the work.
+        region: tokens that one summary stands for.
+        pages: pages of summaries that a request has room for.
+        max_model_len: the longest sequence.
+    """
+
+    @mp.plan
+    def step5_indexer(
+        slot_mapping: Annotated[i64, "req", mp.between(-1, 1 << 40)],
+        seq_lens: Annotated[i32, "req", mp.between(0, max_model_len)],
+    ) -> mp.Outputs:
+        req = mp.axis("req")
+        page = mp.dense(req, pages)
+        active = slot_mapping >= 0
+        position = mp.where(active, seq_lens - 1, 0)
+        current = position // region
+        segments = mp.cdiv(current + 1, 256)
+        sm, request, own = _starts(req, segments, processors, first_more=True)
+        return dict(
+            active=active,
+            positions=i64(position),
+            current=i64(current),
+            lengths=current + 1,
+            topk_lengths=current,
+            index_table=page.index,
+            schedule=mp.on(sm, request, own),
+        )
+
+    return step5_indexer
+
+
+def flash_mla_schedule(
+    *,
+    parts: int = 132,
+    block: int = 64,
+    overhead: int = 5,
+    sparse: bool = False,
+    extra: bool = False,
+    max_requests: int = 1024,
+    max_keys: int = MOST,
+) -> mp.Plan:
+    """Which stretch of the batch each part of the GPU takes, and how many splits each request has.
+
+    A part takes whole requests as long as they fit its payload, each for its blocks and an overhead; what is left of
+    it takes the front of the next request.
+
+    Args:
+        parts: programs that share the work: processors / heads per program.
+        block: keys of a block.
+        overhead: blocks that starting a request costs.
+        sparse: requests read ``topk_length`` selected keys, not all of ``seqlens_k``.
+        extra: beside those, ``extra_topk_length`` keys of a second cache.
+        max_requests: the capacity of the batch.
+        max_keys: the most keys of a request in each cache.
+    """
+    most = -(-max_keys // block) * (2 if extra else 1)
+
+    @mp.plan
+    def flash_mla_schedule() -> mp.Outputs:
+        keys = mp.array(
+            "topk_length" if sparse else "seqlens_k", i32.KIND, "req", mp.between(0, max_keys)
+        )
+        req = mp.axis("req")
+        part = mp.dense(None, parts)
+        fence = mp.dense(None, max_requests + 1)
+        tokens: mp.Value = mp.maximum(keys[req], 1) if sparse else keys[req]
+        if extra:
+            more = mp.array("extra_topk_length", i32.KIND, "req", mp.between(0, max_keys))
+            tokens = mp.cdiv(tokens, block) * block + more[req]
+        blocks = mp.maximum(mp.cdiv(tokens, block), 1)
+        cost = blocks + overhead
+        end = mp.cumsum(cost)
+        payload = mp.cdiv(mp.sum(cost, over=req), parts) + overhead
+
+        def step(now: mp.Moment) -> dict[str, mp.Integer]:
+            """From where a part starts to where the next one does."""
+            room = payload + now.spent + now.begin
+            request = mp.locate(end, room)
+            spent = mp.sum(mp.where(end <= mp.given(room), cost, 0), over=req)
+            left = room - spent - overhead
+            cut = (request < req.size) & (left > 0)
+            same = request == now.request
+            return dict(
+                request=request,
+                spent=spent,
+                begin=mp.where(cut, left, 0),
+                split=mp.where(same, now.split, 0) + i32(cut),
+            )
+
+        walk = mp.fold(
+            part,
+            step,
+            request=mp.carry(0, 0, max_requests),
+            spent=mp.carry(0, 0, max_requests * (most + overhead)),
+            begin=mp.carry(0, 0, most),
+            split=mp.carry(0, 0, parts),
+        )
+        first, last = walk.before, walk.after
+        first_cut, last_cut = first.begin > 0, last.begin > 0
+        ends = mp.where(last_cut, last.request, last.request - 1)
+        whole = mp.at(mp.where(tokens == 0, 0, blocks), ends)
+        alone = first.request == ends
+        either = first_cut | last_cut
+
+        behind = mp.minimum(fence.index, req.size)
+        cuts = mp.sum(last_cut & (last.request < mp.given(behind)), over=part)
+        return dict(
+            schedule=mp.on(
+                part,
+                first.request,
+                ends,
+                first.begin,
+                mp.where(last_cut, last.begin, whole),
+                first.split,
+                i32(mp.where(alone, either, first_cut)),
+                i32(mp.where(alone, either, last_cut)),
+                0,
+            ),
+            num_splits=behind + cuts,
+        )
+
+    return flash_mla_schedule
+
+
+def flashinfer_decode_split(
+    *,
+    grid: int = 132 * 8,
+    kv_heads: int = 8,
+    page: int = 16,
+    max_model_len: int = MOST,
+) -> mp.Plan:
+    """How FlashInfer's decode splits key-value pages into chunks: request and chunk of each tile.
+
+    The chunk is the smallest number of pages with which all tiles fit the grid at once; a batch that fills the grid
+    by itself is not split.
+
+    Args:
+        grid: programs that the GPU holds at once: occupancy x processors.
+        kv_heads: programs of one tile.
+        page: tokens a page.
+        max_model_len: the longest sequence.
+    """
+    least, fit = max(128 // page, 1), max(grid // kv_heads, 1)
+
+    @mp.plan
+    def flashinfer_decode_split(
+        seq_lens: Annotated[i32, "req", mp.between(0, max_model_len)],
+    ) -> mp.Outputs:
+        req = mp.axis("req")
+        pages = mp.cdiv(seq_lens, page)
+        longest = mp.maximum(mp.max(pages, over=req), 1)
+        fits = mp.bisect(
+            least,
+            longest,
+            lambda size: mp.sum(mp.cdiv(pages, size), over=req) * kv_heads <= grid,
+        )
+        chunk = mp.where(req.size * kv_heads >= grid, longest, fits)
+        tiles = mp.minimum((mp.maximum(pages, 1) - 1) // chunk + 1, fit)
+        tile = mp.ragged(req, tiles)
+        return dict(
+            request_indices=mp.tail(mp.on(tile, req.index), 0),
+            kv_tile_indices=mp.tail(tile.offset, 0),
+            o_indptr=tile.indptr,
+            block_valid_mask=mp.tail(mp.on(tile, True), False),
+            kv_chunk_size=chunk * page,
+        )
+
+    return flashinfer_decode_split
+
+
+def shipped() -> tuple[Shipped, ...]:
+    return (
+        Shipped("paged_mqa_schedule", paged_mqa_schedule, {"req": 1024}),
+        Shipped("step5_indexer", step5_indexer, {"req": 1024}),
+        Shipped("flash_mla_schedule", flash_mla_schedule, {"req": 1024}),
+        Shipped("flashinfer_decode_split", flashinfer_decode_split, {"req": 1024, "tile": 2048}),
+    )
