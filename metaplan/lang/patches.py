@@ -17,8 +17,8 @@ def patch(
 ) -> Change:
     """``table[row, start + j]`` becomes the next of ``contents``, for ``j`` below ``length``.
 
-    ``rows``, ``starts`` and ``lengths`` are int32 on an axis of patches; ``rows`` is left out for a table of
-    one dimension. ``contents`` is an input of one dimension, packed: its dimension names the axis of the cells
+    ``rows``, ``starts`` and ``lengths`` are int32 on an axis of patches, which their dimension names; ``rows`` is
+    left out for a table of one dimension. ``contents`` is an input of one dimension, packed: its dimension names the axis of the cells
     that change. No two patches of one row overlap: that is a promise.
     """
     loc = Loc.here()
@@ -35,6 +35,8 @@ def patch(
 
 def _cells(contents: ir.Input, lengths: Value, loc: Loc) -> Axis:
     """The cells that change: those of another table's patches, where they are the same."""
+    if isinstance(lengths, Array) and len(lengths.input.dims) == 1:
+        _root(lengths.input.dims[0], loc)
     length = lift(lengths)
     patches = ir.axis_of(length)
     if patches is None:
@@ -47,6 +49,13 @@ def _cells(contents: ir.Input, lengths: Value, loc: Loc) -> Axis:
     if not isinstance(name, str):
         raise catalogue.patch_contents(contents.shape, loc)
     return ragged(Axis(patches), lengths, name=name)
+
+
+def _root(name: str | int, loc: Loc) -> None:
+    """Declares the axis of the patches, where the plan has not."""
+    trace = tracing("patch")
+    if isinstance(name, str) and all(a.name != name for a in trace.axes):
+        trace.declare(ir.Root(demands.name("axis", name, loc, demands.COMPILE), loc=loc))
 
 
 def _told(given: object) -> str:
