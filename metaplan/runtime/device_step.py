@@ -145,13 +145,13 @@ class DeviceStep(Step):
         for name, value in inputs.items():
             slot = self.slots[name]
             if slot.members:
-                rows = live.get(self._root(slot.members[0]))
+                rows = live.get(slot.members[0].along)
                 lists[name] = given.check_list(slot, value, self.device, rows)
             elif slot.staged:
-                hosted[name] = given.check_array(slot, value, live.get(self._root(slot), 0) or 0)
+                hosted[name] = given.check_array(slot, value, live.get(slot.along, 0) or 0)
             elif given.is_tensor(value):
                 if value is not self.tensors.get(name):
-                    given.check_tensor(slot, value, self.device, live.get(self._root(slot)))
+                    given.check_tensor(slot, value, self.device, live.get(slot.along))
                 tensors[name] = value
             elif slot.scalar:
                 hosted[name] = given.check_int(slot, value)
@@ -171,11 +171,6 @@ class DeviceStep(Step):
         for name in lists:
             if name not in self.words:
                 self._point(name, self._tables.address(name), None)
-
-    def _root(self, slot: given.Slot) -> str:
-        if slot.given is not None and slot.roots[:1] == (True,):
-            return str(slot.given.dims[0])
-        return ""
 
     def _live(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The live number of each root where the host gives it."""
@@ -198,8 +193,8 @@ class DeviceStep(Step):
             kept = ((self.slots[n], ts) for n, ts in self._tables.tensors.items() if n not in lists)
             held += [pair for slot, ts in kept for pair in zip(slot.members, ts, strict=True)]
         for slot, tensor in held:
-            needed = live.get(self._root(slot))
-            if needed is not None and tensor.shape[0] < needed:
+            needed = live.get(slot.along)
+            if needed is not None and tensor.shape[slot.at] < needed:
                 given.check_tensor(slot, tensor, self.device, needed)
 
     def _repeated(self, live: dict[str, int | None], new: dict[str, Any]) -> None:
@@ -207,9 +202,7 @@ class DeviceStep(Step):
         for name in self._distinct:
             array = new.get(name, self.hosted.get(name))
             if array is not None:
-                given.check_distinct(
-                    self.slots[name], array, live.get(self._root(self.slots[name]))
-                )
+                given.check_distinct(self.slots[name], array, live.get(self.slots[name].along))
 
     def _take(self, tensors: dict[str, torch.Tensor], hosted: dict[str, Any]) -> None:
         moved = [n for n, t in tensors.items() if t.data_ptr() != self.words.get(n)]

@@ -48,7 +48,7 @@ class HostStep(Step):
                 each = zip(slot.members, value, strict=True) if slot.members else [(slot, value)]
                 for one, array in each:
                     assert one.given is not None
-                    first = live[str(one.given.dims[0])] if one.roots[0] else None
+                    first = live.get(one.along)
                     given.check_shape(one, array.shape, first)
                     if one.distinct:
                         given.check_distinct(one, array, first)
@@ -69,9 +69,7 @@ class HostStep(Step):
             given.check_length(slot, value)
             return [self._taken(m, v) for m, v in zip(slot.members, value, strict=True)]
         if given.is_tensor(value):
-            dims = min(slot.capacity[:1], default=0) if slot.roots[:1] == (True,) else None
-            shortest = min(dims, value.shape[0]) if dims is not None and value.ndim else None
-            given.check_tensor(slot, value, torch.device("cpu"), shortest)
+            given.check_tensor(slot, value, torch.device("cpu"), _rows(slot, tuple(value.shape)))
             array = value.numpy()
             if slot.scalar:
                 given.check_value(slot, int(array.reshape(-1)[0]))
@@ -80,8 +78,7 @@ class HostStep(Step):
             return given.check_int(slot, value)
         if slot.given is not None and slot.given.state:
             raise catalogue.wrong_type(slot.name, slot.shape, f"a {type(value).__name__}")
-        live = len(value) if slot.roots[:1] == (True,) and hasattr(value, "__len__") else 0
-        return given.check_array(slot, value, live)
+        return given.check_array(slot, value, _rows(slot, np.shape(value)) or 0)
 
     def emit(self) -> None:
         raise catalogue.no_device("cuda")
@@ -91,3 +88,10 @@ class HostStep(Step):
 
     def flags(self) -> dict[str, int]:
         return dict(self.counts)
+
+
+def _rows(slot: given.Slot, shape: tuple[int, ...]) -> int | None:
+    """As many rows of a root axis as are given: how many of them are live is known at the call."""
+    if not slot.along or slot.at >= len(shape):
+        return None
+    return min(shape[slot.at], slot.capacity[slot.at])

@@ -36,6 +36,16 @@ class Slot:
         return not self.capacity
 
     @property
+    def along(self) -> str:
+        """The root axis of which only the live rows need be there; empty without one."""
+        return "" if self.given is None or True not in self.roots else str(self.given.dims[self.at])
+
+    @property
+    def at(self) -> int:
+        """The dimension of that axis."""
+        return self.roots.index(True) if True in self.roots else 0
+
+    @property
     def staged(self) -> bool:
         """Whether the host's bytes travel through the ring each step."""
         return self.given is not None and self.given.home is Home.HOST
@@ -141,9 +151,10 @@ def _too_far(slot: Slot, tensor: torch.Tensor) -> bool:
 
 def check_shape(slot: Slot, shape: tuple[int, ...], live: int | None) -> None:
     """Every dimension is as long as the plan may index it."""
+    dims = slot.given.dims if slot.given is not None else ()
     needed = [
-        live if root and live is not None else capacity
-        for capacity, root in zip(slot.capacity, slot.roots, strict=True)
+        live if dim == slot.along and live is not None else capacity
+        for capacity, dim in zip(slot.capacity, dims, strict=True)
     ]
     if slot.packed:
         needed[0] = 0
@@ -176,8 +187,7 @@ def check_array(slot: Slot, value: Any, live: int) -> np.ndarray:
 
 def check_distinct(slot: Slot, array: np.ndarray, live: int | None) -> None:
     """No number twice among the live rows, where the plan says so; negative ones name nothing."""
-    rooted = slot.roots[:1] == (True,)
-    held = array[:live] if rooted else array
+    held = array[:live] if slot.roots[:1] == (True,) else array
     ordered = np.sort(held, axis=None)
     ordered = ordered[np.searchsorted(ordered, 0) :]
     again = np.flatnonzero(ordered[1:] == ordered[:-1])

@@ -6,22 +6,25 @@ from typing import Annotated
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import metaplan as mp
 from metaplan import copies, i32, ir
 from metaplan.compiler import build
-from metaplan.errors import PlanError
+from metaplan.errors import CallError, PlanError
 from metaplan.interp import buffer_shape
 from metaplan.lang.plan import Plan
 from metaplan.passes.bind import bind
 from metaplan.passes.pipeline import stages
 from metaplan.reach import reach
+from metaplan.runtime.inputs import slots
+from metaplan.runtime.lists import Tables, addresses
 from metaplan.target import DEFAULT
 from tests.random_plans import REQ, SIZES, batch, plans
 from tests.running import filled, garbage_buffers, wrong
-from tests.samples.copying import BEAMS, cache_groups, draft_steps
+from tests.samples.copying import BEAMS, both_copies, cache_groups, draft_steps
 
 pytestmark = pytest.mark.null
 
@@ -119,8 +122,34 @@ def test_a_step_takes_lists_of_tensors_of_their_own_widths(rows: int) -> None:
     assert step.counted.tolist() == [13]
 
 
+def test_a_stacked_input_is_as_short_as_the_live_rows() -> None:
+    step = both_copies.compile(req=6, device="cpu")
+    stacked = np.arange(3 * 2 * 4, dtype=np.int32).reshape(3, 2, 4) % 9
+    count = torch.zeros(3, 2, dtype=torch.int32)
+    step(n=[3, 1], stacked=stacked, count=count, req=2)
+    assert count.tolist() == [[3, 1], [6, 2], [9, 3]]
+    with pytest.raises(CallError, match=r"stacked has shape \[3, 1, 4\]"):
+        step(n=[3, 1], stacked=stacked[:, :1], count=count, req=2)
+
+
 def test_the_reason_is_told() -> None:
     told = cache_groups.compile(req=5, row=7, device="cpu").explain()
     assert "group: 3 copies, written out: a divisor depends on it" in told
     told = draft_steps.compile(req=4, device="cpu").explain()
     assert "step: 3 copies share their lines" in told
+
+
+def test_the_table_of_a_list_is_written_when_a_tensor_moves() -> None:
+    built = build(cache_groups.ir, {"req": 5, "row": 7}, DEFAULT)
+    tables = Tables(slots(built.bound, built.placed), "cpu", 1)
+    lists = [torch.zeros(7, 8, dtype=torch.int32)[:, :wide] for wide in (3, 6, 2)]
+    block = tables.ring.mover.block.numpy().view(np.int64)
+    tables.take({"tables": tuple(lists)})
+    assert block[:6].reshape(3, 2).tolist() == addresses(lists).tolist()
+    slot = tables.ring.slot
+    tables.take({"tables": tuple(lists)})
+    assert tables.ring.slot == slot
+    lists[1] = torch.zeros(7, 6, dtype=torch.int32)
+    tables.take({"tables": tuple(lists)})
+    assert tables.ring.slot == slot + 1
+    assert block[:6].reshape(3, 2).tolist() == addresses(lists).tolist()
