@@ -123,8 +123,8 @@ class Ranges:
                 return Interval(0, max(self.bound(axis) - 1, 0))
             case ir.Index(axis):
                 return Interval(0, max(self.points(axis) - 1, 0))
-            case ir.Cell():
-                return Interval(0, DType.I32.hi)
+            case ir.Cell(last):
+                return Interval(0, last)
             case ir.Load(source, _, guard, other):
                 lo = source.dtype.lo if source.lo is None else source.lo
                 hi = source.dtype.hi if source.hi is None else source.hi

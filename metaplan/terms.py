@@ -115,7 +115,9 @@ class Index(Node):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell(Node):
-    """In a tail: the index of the cell that is being filled."""
+    """In a tail: the index of the cell that is being filled, 0 to ``last`` once capacities are bound."""
+
+    last: int = DType.I32.hi
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -120,6 +120,7 @@ from metaplan.catalogue.orders import (
 )
 from metaplan.catalogue.outputs import (
     bad_tail,
+    cell_unproved,
     fence_tail,
     last_needs_scan,
     no_columns,
@@ -187,6 +188,7 @@ __all__ = [
     "bad_tail",
     "called_in_capture",
     "carry_elsewhere",
+    "cell_unproved",
     "choice_of_copies",
     "choice_outside",
     "collides",

@@ -50,6 +50,14 @@ def part_alone(name: str, part: str, whole: str, loc: Loc) -> PlanError:
     )
 
 
+def cell_unproved(loc: Loc) -> PlanError:
+    return PlanError(
+        "this may fail in a cell beyond the live points, of which the data promises nothing",
+        loc=loc,
+        hint="clamp it: mp.minimum(tok.index, n - 1), or choose: mp.where(tok.index < n, ..., 0)",
+    )
+
+
 def bad_tail(name: str, lives: str, loc: Loc) -> PlanError:
     return PlanError(
         f"the tail of {name} lives on {lives}; beyond the live points there are no rows",

@@ -5,14 +5,40 @@ from __future__ import annotations
 from metaplan import ir
 from metaplan.copies import first_cell
 from metaplan.lower import copies
-from metaplan.lower.emit import Shared
+from metaplan.lower.emit import Level, Shared, Text, Tile
 from metaplan.lower.names import names as named
 from metaplan.lower.partials import by_scan
 from metaplan.lower.scans import Summing
 from metaplan.program import Let, Loop, Region, Stmt, Store
 from metaplan.ranges import Ranges
 from metaplan.schedule import Schedule, Tail
+from metaplan.text import ATOM
 from metaplan.writes import cells
+
+
+class Filling(Summing):
+    """What the cells beyond the live points hold: one level, the cells that a loop fills."""
+
+    def depth(self, e: ir.Expr) -> int:
+        own = super().depth(e)
+        return own if own or not self.levels else int(_of_cell(e))
+
+    def compute(self, e: ir.Expr) -> Text:
+        return (self.levels[-1].offset, ATOM) if isinstance(e, ir.Cell) else super().compute(e)
+
+
+def _of_cell(e: ir.Expr) -> bool:
+    """Whether ``e`` differs from cell to cell."""
+    return any(isinstance(x, ir.Cell) for x in ir.walk(e))
+
+
+def _filling(tile: Filling, outputs: list[ir.Output], loop: list[Stmt]) -> Tile:
+    """The cells of a loop; those of one record lie side by side and are one point."""
+    point, wide = "cell", max(len(outputs[0].columns), 1)
+    if wide > 1 and any(isinstance(o.tail, ir.Fill) and _of_cell(o.tail.value) for o in outputs):
+        point = tile.shared.names.fresh("point")
+        loop.append(Let(point, f"cell // {wide}"))
+    return tile.below(Level(ir.Root("cell"), point, "", loop))
 
 
 def region(schedule: Schedule, tail: Tail, kernel: str) -> tuple[Region, tuple[str, ...]]:
@@ -20,7 +46,7 @@ def region(schedule: Schedule, tail: Tail, kernel: str) -> tuple[Region, tuple[s
     plan = schedule.plan
     shared = Shared(plan, Ranges(), named(plan), schedule.scan_tile, by_scan(schedule))
     prelude: list[Stmt] = copies.chosen(shared, tail.copies, tail.programs)
-    tile = Summing(shared, prelude)
+    tile = Filling(shared, prelude)
     fills = [o.tail for o in tail.outputs if isinstance(o.tail, ir.Fill)]
     roots = [e for f in fills for e in (f.value, f.until) if e is not None]
     tile.expect(roots)
@@ -40,17 +66,18 @@ def region(schedule: Schedule, tail: Tail, kernel: str) -> tuple[Region, tuple[s
             body.append(Let(bound, stop))
             stop = bound
         loop: list[Stmt] = [Let("cell", f"first + tl.arange(0, {tail.tile})")]
+        filled = _filling(tile, outputs, loop)
         for o in outputs:
             assert isinstance(o.tail, ir.Fill)
             own = first_cell(o, cells(plan, o))
             place = "cell" if own is None else f"{tile.at(own, 6)} + cell"
             pointer = f"{shared.use(f'{o.name}_ptr')} + {place}"
-            loop.append(Store(pointer, tile.plain(o.tail.value), f"cell < {stop}"))
+            loop.append(Store(pointer, filled.plain(o.tail.value), f"cell < {stop}"))
         ahead = f"program * {tail.tile}"
         first = ahead if tail.whole else f"{start} + {ahead}"
         step = str(tail.programs * tail.tile)
         body.append(Loop("first", first, stop, step, tuple(loop)))
-    names = ", ".join(o.name for o in tail.outputs)
+    names = ", ".join(dict.fromkeys(o.name for o in tail.outputs))
     what = "all cells" if tail.whole else "the tails"
     title = f"{what} of {names}: {tail.tile} cells at a time."
     made = Region(

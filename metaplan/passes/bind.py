@@ -43,6 +43,7 @@ def bind(plan: ir.Plan, sizes: Mapping[str, int]) -> ir.Plan:
         cells *= prod(counts(o))
         if cells >= LIMIT:
             raise catalogue.too_many_points(f"the buffer {o.name}", cells, o.loc)
+    bound = replace(bound, outputs=tuple(map(_celled, bound.outputs)))
     every = {a.name: _capacity(a) for a in bound.axes} | dims
     return replace(bound, sizes=tuple(sorted(every.items())))
 
@@ -109,6 +110,17 @@ def _bounded(axis: ir.Axis, ranges: Ranges) -> ir.Axis:
             return replace(axis, most=min(span.hi, UNKNOWN.hi))
         case _:
             return axis
+
+
+def _celled(o: ir.Output) -> ir.Output:
+    """``o`` whose tail knows how many cells there are."""
+    if not isinstance(o.tail, ir.Fill) or o.axis is None:
+        return o
+    cell = ir.Cell(max(_capacity(o.axis) - 1, 0))
+    bound = Rewriter(
+        lambda e: replace(cell, loc=e.loc) if isinstance(e, ir.Cell) and e != cell else None
+    )
+    return replace(o, tail=replace(o.tail, value=bound.expr(o.tail.value)))
 
 
 def _capacity(axis: ir.Axis) -> int:

@@ -133,6 +133,8 @@ class _Proof:
     def _count(self, axis: ir.Axis | None, bad: ir.Expr, message: str, loc: ir.Loc) -> None:
         if ir.tried(bad):
             raise catalogue.trial_unproved(loc)
+        if any(isinstance(e, ir.Cell) for e in ir.walk(bad)):
+            raise catalogue.cell_unproved(loc)
         self.checks.setdefault((axis, bad), ir.Check(axis, bad, message, loc=loc))
 
     def _expect(self, e: ir.Expect, of: ir.Expr, lo: int, hi: int) -> ir.Expr | None:

@@ -44,3 +44,39 @@ def _(given, to: Loops):
     to.put("marks", [j > 1 for j in offset], 1)
     record = [v for k in n for j in range(k) for v in (j, k)]
     to.put("pairs", (record + [-1, -1] * max(graph - live, 0))[: 2 * room])
+
+
+@mp.plan
+def own_places(
+    n: Annotated[i32, "req", mp.below(5)],
+    graph: Annotated[i32, mp.between(0, 40)],
+    spare: Annotated[i32, 9, mp.between(-9, 9)],
+):
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    slot = mp.dense(None, 9)
+    beyond = tok.index - tok.size
+    free = mp.where(tok.index < 9, spare[tok.index], beyond)
+    return dict(
+        beyond=mp.tail(tok.offset, beyond),
+        twice=mp.tail(tok.offset, beyond * beyond + 1, until=graph),
+        spares=mp.tail(tok.offset, free),
+        pairs=mp.tail(mp.on(tok, tok.offset, n), tok.index + 1, until=graph),
+        owners=mp.put(slot, 2, graph, init=slot.index & 3),
+    )
+
+
+@sample(own_places, lambda rng, n: counts(rng, n, graph=int(rng.integers(0, 41)), spare=rng.integers(-9, 10, 9)), req=6)  # fmt: skip
+def _(given, to: Loops):
+    n, graph, spare = given["n"].tolist(), given["graph"], given["spare"].tolist()
+    offset = [j for k in n for j in range(k)]
+    live, room = len(offset), to.out["spares"].size
+    to.put("beyond", offset + [t - live for t in range(live, room)])
+    squares = [(t - live) ** 2 + 1 for t in range(live, min(graph, room))]
+    to.put("twice", offset + squares)
+    to.put("spares", offset + [spare[t] if t < 9 else t - live for t in range(live, room)])
+    record = [v for k in n for j in range(k) for v in (j, k)]
+    record += [t + 1 for t in range(live, min(graph, room)) for _ in (0, 1)]
+    to.put("pairs", record)
+    to.put("owners", [s & 3 for s in range(9)])
+    to.out["owners"][2] = graph
