@@ -24,7 +24,7 @@ from pathlib import Path
 from tests.peers.engine import find_folder
 
 SHIMS = Path(__file__).parent / "shims"
-FLAGS = ("-std=c++17", "-O1", "-w", "-shared", "-fPIC")
+FLAGS = ("-std=c++17", "-O2", "-w", "-shared", "-fPIC", "-static-libstdc++", "-static-libgcc")
 ARCH = "sm_90"
 
 
@@ -140,15 +140,19 @@ def program(name: str, device: bool = False) -> str | None:
 @cache
 def on_host(name: str) -> ctypes.CDLL | None:
     """The library for the CPU; None where it cannot be made."""
-    compiler = shutil.which("g++")
-    text = program(name)
+    found = carried(f"{name}_host.so") or compiled(name, Path(tempfile.mkdtemp(prefix="peers_")))
+    return None if found is None else ctypes.CDLL(str(found))
+
+
+def compiled(name: str, folder: Path) -> Path | None:
+    """The library for the CPU, by g++."""
+    compiler, text = shutil.which("g++"), program(name)
     if compiler is None or text is None:
         return None
-    folder = Path(tempfile.mkdtemp(prefix="peers_"))
-    made = folder / f"{name}.so"
-    (folder / f"{name}.cpp").write_text(text)
-    subprocess.run([compiler, *FLAGS, f"{folder / name}.cpp", "-o", made], check=True)
-    return ctypes.CDLL(str(made))
+    source, made = folder / f"{name}.cpp", folder / f"{name}_host.so"
+    source.write_text(text)
+    subprocess.run([compiler, *FLAGS, source, "-o", made], check=True)
+    return made
 
 
 def carried(file: str) -> Path | None:
@@ -213,6 +217,9 @@ def prepare(out: Path, wheel: Path | None) -> None:
         for name in ("flash_mla", "paged_mqa"):
             library = built(name, Path(made))
             _pack(library.read_bytes(), out / library.name)
+        planner = compiled("flashinfer_plan", Path(made))
+        if planner is not None:
+            _pack(planner.read_bytes(), out / planner.name)
         if wheel is None:
             return
         import zipfile

@@ -46,7 +46,8 @@ def batches(
     def steps(rng: np.random.Generator) -> Iterator[Batch]:
         def batch(ids: np.ndarray, label: str) -> Batch:
             more = dict(expert_map=expert_map(rng, experts)) if mapped else {}
-            return Batch(dict(topk_ids=ids, **more), {"tok": len(ids)}, label)
+            size = dict(experts=experts, block=BLOCK)
+            return Batch(dict(topk_ids=ids, **more), {"tok": len(ids)}, label, size)
 
         yield batch(choices(rng, 1, experts, top_k), "one token")
         yield batch(choices(rng, most, experts, top_k), "every row live")
@@ -80,21 +81,20 @@ def bench(declare: Callable[..., Any], translated: bool, **options: Any) -> Call
         sizes = {"tok": requests}
         if translated and declare is expert_tokens:
             sizes["global_expert"] = SERVED["experts"]
-        return Setup(lambda: declare(**given), sizes), Batch(inputs, {"tok": requests})
+        return Setup(lambda: declare(**given), sizes), Batch(
+            inputs, {"tok": requests}, extra=SERVED
+        )
 
     return at
 
 
-def geometry(batch: Batch, device: str) -> tuple[int, int]:
-    """Experts and rows of a block."""
-    return (EXPERTS, BLOCK) if device == "cpu" else (SERVED["experts"], SERVED["block"])
-
-
-def in_order(ids: torch.Tensor, experts: torch.Tensor, total: int, block: int) -> torch.Tensor:
-    """``ids`` with each expert's in ascending order: atomics leave them in any."""
-    owner = experts[: total // block].long().repeat_interleave(block)
-    starts = torch.cat((owner.new_ones(1), (owner.diff() != 0).long())).cumsum(0)[:total]
-    key = starts * (1 << 32) + ids[:total].long()
+def in_order(ids: torch.Tensor, chosen: torch.Tensor, total: int, block: int) -> torch.Tensor:
+    """``ids`` with each expert's in ascending order: atomics leave them in any. Every block begins with a choice."""
+    used = ids[:total].long()
+    owner = chosen.flatten()[used[::block]].repeat_interleave(block)
+    starts = (owner.diff() != 0).long().cumsum(0)
+    key = used.clone()
+    key[1:] += starts * (1 << 32)
     return torch.cat((ids[:total][key.argsort()], ids[total:]))
 
 
@@ -103,7 +103,7 @@ def in_order(ids: torch.Tensor, experts: torch.Tensor, total: int, block: int) -
 
 def vllm_align(options: Options) -> Callable[..., Theirs]:
     def theirs(batch: Batch, given: Tensors, before: Before, device: str) -> Theirs:
-        experts, block = geometry(batch, device)
+        experts, block = batch.extra["experts"], batch.extra["block"]
         made: list[torch.Tensor] = []
         align = vllm().module(VLLM).moe_align_block_size
         named: dict[str, Any] = dict(return_scatter_idx=bool(options.get("scatter")))
@@ -117,12 +117,11 @@ def vllm_align(options: Options) -> Callable[..., Theirs]:
         def read() -> Mapping[str, Any]:
             ids, owners, total = made[:3]
             used = int(total)
-            found: dict[str, Any] = dict(num_tokens_post_pad=total)
-            if options.get("mapped") == "blocks":  # blocks of several experts have the same name
-                found["sorted_token_ids"] = ids, torch.arange(len(ids)) < (device == "cpu") * used
-            else:
-                found["sorted_token_ids"] = in_order(ids, owners, used, block)
-            found["expert_ids"] = owners
+            found: dict[str, Any] = dict(
+                num_tokens_post_pad=total,
+                sorted_token_ids=in_order(ids, given["topk_ids"], used, block),
+                expert_ids=owners[: used // block],
+            )
             if options.get("scatter"):
                 found["scatter_idx"] = made[3].view(given["topk_ids"].shape)
             return found
@@ -182,7 +181,7 @@ MANY = 70  # experts: so many are more than the engine's own kernel takes in one
 def few(batch: Batch, given: Tensors, before: Before, device: str) -> Theirs:
     module = sglang().module(SGLANG)
     module._SGLANG_EXPERIMENTAL_LORA_OPTI = False
-    experts, block = (MANY, BLOCK) if device == "cpu" else (SERVED["experts"], SERVED["block"])
+    experts, block = batch.extra["experts"], batch.extra["block"]
     made: list[torch.Tensor] = []
 
     def call() -> None:
@@ -202,7 +201,7 @@ def few(batch: Batch, given: Tensors, before: Before, device: str) -> Theirs:
 
 def stages(batch: Batch, given: Tensors, before: Before, device: str) -> Theirs:
     """The Triton kernels that SGLang compares its own with; its caller fills the rows."""
-    experts, block = geometry(batch, device)
+    experts, block = batch.extra["experts"], batch.extra["block"]
     ids, numel = given["topk_ids"], given["topk_ids"].numel()
     rows = torch.empty_like(before["sorted_token_ids"])
     owners = before["expert_ids"].clone()

@@ -223,21 +223,22 @@ def split_batches(rng: np.random.Generator) -> Iterator[Batch]:
     for batch in batches(PAGE, seq_lens, 0)(rng):
         for graphs in (False, True):
             if not graphs or not overrun(batch.inputs["seq_lens"]):
-                yield Batch(batch.inputs, batch.live, batch.label, {"graphs": graphs})
+                given = dict(graphs=graphs, processors=PROCESSORS, kv_heads=KV_HEADS)
+                yield Batch(batch.inputs, batch.live, batch.label, given)
 
 
 def split_bench(requests: int, query: int) -> tuple[Setup, Batch]:
     setup, batch = bench(lambda n: split_plan(132, 8, SERVED), seq_lens)(requests, query)
     sizes = {**setup.sizes, "tile": requests + 132 * BLOCKS // 8}
-    return Setup(setup.declare, sizes), batch
+    given = dict(graphs=True, processors=132, kv_heads=8)
+    return Setup(setup.declare, sizes), Batch(batch.inputs, batch.live, extra=given)
 
 
 def split(batch: Batch, given: Tensors, before: Before, device: str) -> Theirs:
     """From host lengths, as the engine has them without drafts; its arrays go to the device in one copy."""
     pages = -(-np.asarray(batch.inputs["seq_lens"]) // PAGE)
     indptr = torch.from_numpy(np.append(0, np.cumsum(pages)).astype(np.int32))
-    graphs = bool(batch.extra.get("graphs", True))
-    processors, kv_heads = (PROCESSORS, KV_HEADS) if device == "cpu" else (132, 8)
+    graphs, processors, kv_heads = (batch.extra[n] for n in ("graphs", "processors", "kv_heads"))
     room = torch.zeros(1 << 16, dtype=torch.uint8, pin_memory=device != "cpu")
     there = torch.zeros(1 << 16, dtype=torch.uint8, device=device)
     found: dict[str, torch.Tensor] = {}
