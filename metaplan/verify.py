@@ -10,13 +10,20 @@ from metaplan import catalogue, ir
 def verify(plan: ir.Plan) -> None:
     """Raises PlanError for the first thing that the plan cannot mean."""
     _names(plan)
+    _declared(plan)
+    _writers(plan)
+
+
+def all_read(plan: ir.Plan) -> None:
+    """Raises for an input that a plan, as it was declared, never mentions.
+
+    A pass may find that a read changes nothing: the input stays, and no kernel takes it.
+    """
     read = {e.source for e in _all(plan) if isinstance(e, ir.Load)}
     taken = {r.name for o in plan.opaques for r in o.reads}
     for i in plan.inputs:
         if i not in read and i.name not in taken and not any(u.target == i for u in plan.updates):
             raise catalogue.unused_input(i.name, i.loc)
-    _declared(plan)
-    _writers(plan)
 
 
 def _all(plan: ir.Plan) -> list[ir.Expr]:

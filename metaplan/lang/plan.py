@@ -85,6 +85,7 @@ def plan(function: Callable[..., Outputs]) -> Plan:
         made = _plan(function, trace, outputs)
     finally:
         CURRENT.reset(token)
+    verify.all_read(made)
     verify.verify(made)
     return Plan(made)
 

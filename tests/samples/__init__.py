@@ -6,6 +6,7 @@ from tests.samples import (
     arithmetic,
     asking,
     copying,
+    drawn,
     folding,
     memory,
     narrow,
@@ -15,6 +16,7 @@ from tests.samples import (
     scattering,
     searching,
     selecting,
+    splitting,
     summing,
     tails,
 )
@@ -28,6 +30,7 @@ __all__ = [
     "arithmetic",
     "asking",
     "copying",
+    "drawn",
     "folding",
     "memory",
     "narrow",
@@ -37,6 +40,7 @@ __all__ = [
     "scattering",
     "searching",
     "selecting",
+    "splitting",
     "summing",
     "tails",
 ]
