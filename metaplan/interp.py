@@ -203,10 +203,14 @@ class _Run:
         self, e: ir.Across | ir.Bisect | ir.RowScan | ir.Sort | ir.Fold, at: Points
     ) -> Array:
         """What looks at other points: computed for all points of its own axis, once."""
-        if self.bound and isinstance(e, ir.Across | ir.Bisect):
+        bound = self.bound
+        if not any(x in bound for x in ir.walk(e)):
+            self.bound = {}
+        elif isinstance(e, ir.Across | ir.Bisect):
             return self._look(e, at)
         own = ir.axis_of(e)
         value = self._at_own(e, own)
+        self.bound = bound
         return value[at.index[own]] if own is not None else value
 
     def _at_own(self, e: ir.Expr, axis: ir.Axis | None) -> Array:

@@ -20,7 +20,8 @@ def main() -> None:
     """Runs the batches that the arguments ask for."""
     from metaplan.checking.kernels import differences
 
-    asked = json.loads(sys.argv[1])
+    asked, told = json.loads(sys.argv[1]), sys.stdout
+    sys.stdout = sys.stderr  # a user's file may print when it is imported
     chosen = reference.find(asked["plan"])
     sizes = {**chosen.sizes, **asked["sizes"]}
     try:
@@ -33,7 +34,8 @@ def main() -> None:
         made = batch(built.bound, np.random.default_rng(seed))
         found = differences(built, made, seed)
         live = ", ".join(f"{name}={count}" for name, count in made.live.items())
-        print(json.dumps({"name": f"batch {seed} ({live})", "wrong": found}), flush=True)
+        line = json.dumps({"name": f"batch {seed} ({live})", "wrong": found})
+        print(line, file=told, flush=True)
 
 
 if __name__ == "__main__":

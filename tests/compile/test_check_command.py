@@ -22,6 +22,9 @@ from metaplan import i32
 def fences(count: Annotated[i32, "req", mp.between(0, 3)]):
     req = mp.axis("req")
     return dict(cuts=mp.ragged(req, count, most=3, name="tok").indptr)
+
+
+print("imported")
 """
 
 
