@@ -10,11 +10,6 @@ from metaplan.sums import frame
 Roots = Iterable[ir.Expr]
 
 
-def in_lanes_only(e: ir.Expr) -> bool:
-    """Whether only a program that has a whole row, in its lanes or one point after the other, can compute ``e``."""
-    return isinstance(e, ir.RowScan | ir.Sort | ir.Fold)
-
-
 def sequence(axes: tuple[ir.Axis, ...], roots: Roots) -> ir.Axis | None:
     """The axis along which something is carried to the points of ``axes``, or past the last one below each of them."""
     folds = [e for e in ir.near(*roots) if isinstance(e, ir.Fold)]

@@ -42,6 +42,16 @@ def _ones(n: int) -> int:
     return (1 << n.bit_length()) - 1
 
 
+def _rounded_up(over: ir.Expr, by: ir.Expr) -> ir.Expr | None:
+    """``a`` where ``over // by`` is ``a / by`` rounded up."""
+    match over:
+        # (a + (b - 1)) // b
+        case ir.Bin(Op.ADD, a, ir.Bin(Op.SUB, b, ir.Const(1))) if b == by:
+            return a
+        case _:
+            return None
+
+
 @dataclass(slots=True)
 class Ranges:
     """Bounds for one plan; remembers what it has proved."""
@@ -207,6 +217,10 @@ class Ranges:
                 return Interval(a.lo - b.hi, a.hi - b.lo)
             case Op.MUL:
                 return _corners(a, b)
+            case Op.DIV if b.lo > 0 and (of := _rounded_up(lhs, rhs)) is not None:
+                a = self.of(of, given)
+                ends = [-(-x // y) for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
+                return Interval(min(ends), max(ends))
             case Op.DIV if b.lo > 0:
                 ends = [x // y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
                 return Interval(min(ends), max(ends))

@@ -18,6 +18,7 @@ class Walk:
     tile: Summing
     body: list[Stmt]
     place: str
+    count: str
     stop: str
 
     def loop(self) -> Loop:
@@ -32,14 +33,14 @@ def walk(above: Summing, axis: ir.Axis) -> Walk:
     body: list[Stmt] = []
     if not many(above):
         tile = above.below(Level(axis, offset, "", body, "scalar"))
-        return Walk(tile, body, offset, count)
+        return Walk(tile, body, offset, count, count)
     place, level = names.fresh(f"{axis.name}_place"), above.levels[-1]
     body.append(Let(offset, f"{place} + tl.zeros({shape(above)}, tl.int32)"))
     tile = above.below(Level(axis, offset, f"{offset} < {count}", body, level.shape, level.count))
     live = names.fresh(f"{axis.name}_live")
     body.append(Let(live, tile.levels[-1].live))
     tile.levels[-1].live = live
-    return Walk(tile, body, place, f"tl.max({count})" if above.depth(length) else count)
+    return Walk(tile, body, place, count, f"tl.max({count})" if above.depth(length) else count)
 
 
 def many(tile: Summing) -> bool:

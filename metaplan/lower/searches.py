@@ -15,6 +15,9 @@ from metaplan.passes.carried import substituted
 from metaplan.program import If, Let, Loop, Stmt
 from metaplan.text import ATOM
 
+AT_HAND = 4096
+"""Points that a search over the batch reads once, before its first turn, and keeps."""
+
 
 def searched(tile: Summing, e: ir.Bisect) -> Text:
     """The name of ``e``: one number of the batch, or one for each point of its level."""
@@ -88,7 +91,8 @@ def _inside(own: Summing, body: list[Stmt], e: ir.Bisect, tried: str, between: s
     known = {e: (tried, ATOM)}
     if not own.levels:
         scalars = ChainMap(known, own.shared.scalars)  # pyright: ignore
-        inner = Summing(replace(own.shared, scalars=scalars), body)
+        wide = max(own.shared.scan_tile, AT_HAND)
+        inner = Summing(replace(own.shared, scalars=scalars, scan_tile=wide), body)
         inner.prepare([_closed(e)])
         return inner
     depth = len(own.levels)

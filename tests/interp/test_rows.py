@@ -102,7 +102,7 @@ def many_requests(n: Annotated[i32, "req", mp.between(1, 3000)]):
 
 
 def test_a_search_and_a_fold_over_more_requests_than_a_tile() -> None:
-    compiled = Compiled(many_requests.ir, {"req": 3000})
+    compiled = Compiled(many_requests.ir, {"req": 5000})
     rng = np.random.default_rng(0)
     for live in (1500, 1, 0):
         n = rng.integers(1, 3001, live)
