@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 import numpy as np
@@ -19,6 +20,7 @@ from metaplan.lang.plan import Plan
 from tests.random_plans import REQ, plans
 from tests.random_plans import SIZES as RANDOM
 from tests.random_plans import batch as random_batch
+from tests.running import garbage_buffers
 from tests.samples import SAMPLES, Sample
 from tests.samples.copying import draft_steps
 
@@ -115,3 +117,32 @@ def test_a_promise_that_one_copy_always_breaks(
     compiled = Compiled(broken_in_one.ir, {"req": 4})
     got = compare(compiled, {"n": [1, 2], "req": 2})
     assert got["most"].tolist() == [[0], [4], [7]]
+
+
+@mp.plan
+def promises(n: Annotated[i32, "req", mp.below(9)], at: Annotated[i32, "req", mp.below(9)]):
+    req = mp.axis("req")
+    step = mp.steps(3)
+    tok = mp.ragged(req, mp.expect(n, 0, 4), name="tok")
+    return dict(
+        ahead=mp.expect(at, 0, 5) + step.index,
+        clamped=mp.expect(at + step.index, 0, 6),
+        offsets=tok.offset * step.index,
+    )
+
+
+@pytest.mark.parametrize("chosen", [False, True], ids=["shared", "written-out"])
+def test_a_promise_counts_in_every_copy_that_it_depends_on(
+    chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    force(monkeypatch, chosen)
+    compiled = Compiled(promises.ir, {"req": 4})
+    given = {"n": np.array([8, 1, 5, 4], np.int32), "at": np.array([6, 8, 0, 5], np.int32)}
+    buffers = [garbage_buffers(compiled.plan) for _ in range(2)]
+    told = compiled.meaning(given, {"req": 4}, buffers[0])
+    flags = compiled.kernel(given, {"req": 4}, buffers[1])
+    counted: Counter[str] = Counter()
+    for promise, count in zip(compiled.built.program.flags, flags, strict=True):
+        counted[promise] += count
+    assert {k: v for k, v in counted.items() if v} == dict(told)
+    assert sorted(told.values()) == [2, 2, 6]
