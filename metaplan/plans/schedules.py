@@ -198,7 +198,9 @@ def flashinfer_decode_split(
     grid: int = 132 * 8,
     kv_heads: int = 8,
     page: int = 16,
+    lists: bool = False,
     max_model_len: int = MOST,
+    num_pages: int = 1 << 20,
 ) -> mp.Plan:
     """How FlashInfer's decode splits key-value pages into chunks: request and chunk of each tile.
 
@@ -209,7 +211,9 @@ def flashinfer_decode_split(
         grid: programs that the GPU holds at once: occupancy x processors.
         kv_heads: programs of one tile.
         page: tokens a page.
+        lists: also the page lists of the batch, from a block table.
         max_model_len: the longest sequence.
+        num_pages: pages of the KV cache.
     """
     least, fit = max(128 // page, 1), max(grid // kv_heads, 1)
 
@@ -228,15 +232,84 @@ def flashinfer_decode_split(
         chunk = mp.where(req.size * kv_heads >= grid, longest, fits)
         tiles = mp.minimum((mp.maximum(pages, 1) - 1) // chunk + 1, fit)
         tile = mp.ragged(req, tiles)
-        return dict(
+        outputs: mp.Outputs = dict(
             request_indices=mp.tail(mp.on(tile, req.index), 0),
             kv_tile_indices=mp.tail(tile.offset, 0),
             o_indptr=tile.indptr,
             block_valid_mask=mp.tail(mp.on(tile, True), False),
             kv_chunk_size=chunk * page,
         )
+        if lists:
+            table = mp.array("block_table", i32.KIND, "req", "page", mp.below(num_pages))
+            entry = mp.ragged(req, pages)
+            rest = seq_lens % page
+            outputs["paged_kv_indptr"] = entry.indptr
+            outputs["paged_kv_indices"] = table[req, entry.offset]
+            outputs["paged_kv_last_page_len"] = mp.where((rest == 0) & (pages > 0), page, rest)
+        return outputs
 
     return flashinfer_decode_split
+
+
+def flashinfer_prefill_split(
+    *,
+    grid: int = 132 * 2,
+    kv_heads: int = 8,
+    group: int = 4,
+    page: int = 16,
+    tile_rows: int = 64,
+    window: int = -1,
+    max_query: int = 8,
+    max_model_len: int = MOST,
+) -> mp.Plan:
+    """How FlashInfer's prefill kernels split queries into tiles of rows, and keys into chunks, under CUDA graphs.
+
+    A row is one head of one query token among those that share their keys.
+
+    Args:
+        grid: programs that the GPU holds at once: two for each processor.
+        kv_heads: programs of one tile.
+        group: query heads that share a head of keys.
+        page: tokens a page.
+        tile_rows: rows of a tile, which follows from the most tokens that the graph takes.
+        window: key tokens to the left that are read; -1 for all.
+        max_query: the most query tokens of a request.
+        max_model_len: the longest sequence.
+    """
+    least, fit = max(128 // page, 1), max(grid // kv_heads, 1)
+    reach = -(-(window + tile_rows) // page) if window >= 0 else 1 << 20
+
+    @mp.plan
+    def flashinfer_prefill_split(
+        query_start_loc: Annotated[i32, "req_fence", mp.below(1 << 24)],
+        seq_lens: Annotated[i32, "req", mp.between(0, max_model_len)],
+    ) -> mp.Outputs:
+        req = mp.axis("req")
+        query = mp.expect(query_start_loc[req.index + 1] - query_start_loc[req], 0, max_query)
+        tiles = mp.cdiv(query * group, tile_rows)
+        pages = mp.maximum(mp.minimum(mp.cdiv(seq_lens, page), reach), 1)
+        longest = mp.max(pages, over=req)
+        size = mp.bisect(
+            least,
+            longest,
+            lambda size: mp.sum(tiles * mp.cdiv(pages, size), over=req) <= fit,
+        )
+        chunks = mp.minimum((pages - 1) // size + 1, fit)
+        row = mp.ragged(req, query)
+        tile = mp.ragged(req, tiles)
+        chunk = mp.ragged(tile, chunks)
+        return dict(
+            request_indices=mp.on(chunk, req.index),
+            qo_tile_indices=mp.on(chunk, tile.offset),
+            kv_tile_indices=chunk.offset,
+            block_valid_mask=mp.tail(mp.on(chunk, True), False),
+            merge_indptr=mp.indptr(chunks + 0 * row.offset),
+            o_indptr=mp.indptr(query * chunks),
+            kv_chunk_size=size * page,
+            total_num_rows=mp.sum(query, over=req),
+        )
+
+    return flashinfer_prefill_split
 
 
 def shipped() -> tuple[Shipped, ...]:
@@ -244,5 +317,14 @@ def shipped() -> tuple[Shipped, ...]:
         Shipped("paged_mqa_schedule", paged_mqa_schedule, {"req": 1024}),
         Shipped("step5_indexer", step5_indexer, {"req": 1024}),
         Shipped("flash_mla_schedule", flash_mla_schedule, {"req": 1024}),
-        Shipped("flashinfer_decode_split", flashinfer_decode_split, {"req": 1024, "tile": 2048}),
+        Shipped(
+            "flashinfer_decode_split",
+            lambda: flashinfer_decode_split(lists=True),
+            {"req": 1024, "tile": 2048, "page": 8192},
+        ),
+        Shipped(
+            "flashinfer_prefill_split",
+            flashinfer_prefill_split,
+            {"req": 1024, "row": 8192, "tile": 1024, "chunk": 2048},
+        ),
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 Ints = Sequence[int]
@@ -62,6 +63,32 @@ def flashinfer_decode(
     requests = [r for r, n in enumerate(tiles) for _ in range(n)]
     chunks = [c for n in tiles for c in range(n)]
     return requests, chunks, [sum(tiles[:r]) for r in range(len(tiles) + 1)], chunk
+
+
+def flashinfer_prefill(
+    queries: Ints, pages: Ints, fit: int, group: int, tile_rows: int, reach: int, least: int
+) -> tuple[list[list[int]], list[int], list[int], int]:
+    """Request, tile and chunk of each program; the chunks before each token, the partial rows before each request,
+    and the pages of a chunk.
+    """
+    tiles = [-(-n * group // tile_rows) for n in queries]
+    read = [max(min(n, reach), 1) for n in pages]
+    size = least
+    while size < max(read, default=0):
+        if sum(t * -(-n // size) for t, n in zip(tiles, read, strict=True)) <= fit:
+            break
+        size += 1
+    chunks = [-(-n // size) for n in read]
+    programs = [
+        [r, t, c]
+        for r, (m, n) in enumerate(zip(tiles, chunks, strict=True))
+        for t in range(m)
+        for c in range(n)
+    ]
+    by_token = [n for q, n in zip(queries, chunks, strict=True) for _ in range(q)]
+    by_request = [q * n for q, n in zip(queries, chunks, strict=True)]
+    merge, partial = ([0, *itertools.accumulate(x)] for x in (by_token, by_request))
+    return programs, merge, partial, size
 
 
 def moe_align(keys: Ints, buckets: int, block: int, numel: int) -> tuple[list[int], list[int]]:

@@ -1,4 +1,4 @@
-"""The Python sources of engines, from their wheels on the package index: ``fetch.py vllm==0.33.0 ...``.
+"""The sources of engines, from their wheels on the package index: ``fetch.py vllm==0.33.0 ...``.
 
 Only the files below KEEP are unpacked, into .engines/<name>-<version>/, which goes on PYTHONPATH; the wheel itself
 (hundreds of MB, its compiled parts useless here) is deleted. What is there already is not fetched again.
@@ -21,7 +21,9 @@ KEEP = (
     "vllm/model_executor/",
     "vllm/third_party/",
     "sglang/",
+    "flashinfer/data/include/flashinfer/",
 )
+SUFFIXES = (".py", ".cuh", ".h")
 DOWNLOAD = ("download", "-qq", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:")
 
 
@@ -38,7 +40,7 @@ def fetch(requirement: str) -> Path:
         (wheel,) = Path(made).glob("*.whl")
         sources = Path(made) / "sources"
         with zipfile.ZipFile(wheel) as archive:
-            names = [n for n in archive.namelist() if n.startswith(KEEP) and n.endswith(".py")]
+            names = [n for n in archive.namelist() if n.startswith(KEEP) and n.endswith(SUFFIXES)]
             archive.extractall(sources, names)
         assert names, f"{wheel.name} has no sources below {KEEP}"
         sources.replace(place)

@@ -93,8 +93,16 @@ def _flashinfer(folder: Path) -> str:
         "DecodePlanInfo",
         "DecodePlanImpl",
         "DecodePlan",
+        "PrefillBinarySearchKVChunkSize",
+        "PrefillSplitQOKVIndptr",
+        "PrefillPlanInfo",
+        "PrefillPlanImpl",
+        "PrefillPlan",
     )
-    parts = [definition(utils, n) for n in ("ceil_div", "GetCudaComputeCapability")]
+    parts = [
+        definition(utils, n)
+        for n in ("ceil_div", "GetCudaComputeCapability", "FA2DetermineCtaTileQ")
+    ]
     parts += [definition(scheduler, n) for n in names]
     head = "".join(f'#include "{include / name}"\n' for name in ("exception.h", "allocator.h"))
     return f"{head}namespace flashinfer {{\n{''.join(parts)}}}\n"

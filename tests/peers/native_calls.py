@@ -191,3 +191,81 @@ def decode_loops(
     if len(pages) * kv_heads < grid and graphs:
         found["block_valid_mask"] = torch.arange(grid // kv_heads) < made[2][-1]
     return found
+
+
+def tile_rows(rows: int, requests: int, group: int) -> int:
+    """Rows of a tile for heads of 128 numbers, from the most tokens that a graph takes."""
+    most = (rows - requests + 1) * group
+    return 128 if most > 64 else 64 if most > 16 else 16
+
+
+def prefill_plan(
+    qo_indptr: torch.Tensor,
+    kv_indptr: torch.Tensor,
+    rows: int,
+    kv_heads: int,
+    group: int,
+    page: int,
+    window: int,
+    processors: int,
+    room: torch.Tensor,
+) -> dict[str, Any]:
+    """FlashInfer's plan of a prefill batch under CUDA graphs, as ``decode_plan``."""
+    requests = len(qo_indptr) - 1
+    library = native.on_host("flashinfer_plan")
+    if library is None:
+        fit = 2 * processors // kv_heads
+        return prefill_loops(qo_indptr, kv_indptr, rows, fit, group, page, window)
+    said, message = (ctypes.c_int64 * 15)(), ctypes.create_string_buffer(256)
+    failed = library.prefill_plan(
+        address(qo_indptr), address(kv_indptr), rows, requests, kv_heads, group, page, window,
+        processors, address(room), ctypes.c_int64(room.numel()), said, message,
+    )  # fmt: skip
+    assert not failed, message.value
+    padded, _, total, tile, request, query, chunk, merge, partial, size, _, _, mask, _, _ = said
+    assert tile == tile_rows(rows, requests, group)
+
+    def part(begin: int, cells: int, dtype: torch.dtype = torch.int32) -> torch.Tensor:
+        return room[begin : begin + cells * dtype.itemsize].view(dtype)
+
+    valid = part(mask, padded, torch.bool)
+    programs = int(valid.sum())
+    return dict(
+        request_indices=part(request, programs),
+        qo_tile_indices=part(query, programs),
+        kv_tile_indices=part(chunk, programs),
+        block_valid_mask=valid,
+        merge_indptr=part(merge, int(qo_indptr[-1]) + 1),
+        o_indptr=part(partial, requests + 1),
+        kv_chunk_size=part(size, 1),
+        total_num_rows=part(total, 1),
+    )
+
+
+def prefill_loops(
+    qo_indptr: torch.Tensor,
+    kv_indptr: torch.Tensor,
+    rows: int,
+    fit: int,
+    group: int,
+    page: int,
+    window: int,
+) -> dict[str, Any]:
+    """The same by loops."""
+    queries, pages = qo_indptr.diff().tolist(), kv_indptr.diff().tolist()
+    tile = tile_rows(rows, len(queries), group)
+    reach = -(-(window + tile) // page) if window >= 0 else 1 << 30
+    least = max(128 // page, 1)
+    made = loops.flashinfer_prefill(queries, pages, fit, group, tile, reach, least)
+    programs = torch.tensor(made[0], dtype=torch.int32).view(-1, 3)
+    most = max(fit, -(-rows * group // tile) + len(queries) - 1)
+    return dict(
+        request_indices=programs[:, 0],
+        qo_tile_indices=programs[:, 1],
+        kv_tile_indices=programs[:, 2],
+        block_valid_mask=torch.arange(most) < len(programs),
+        merge_indptr=torch.tensor(made[1]),
+        o_indptr=torch.tensor(made[2]),
+        kv_chunk_size=torch.tensor([made[3] * page]),
+        total_num_rows=torch.tensor([sum(queries)]),
+    )

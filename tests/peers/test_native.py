@@ -63,3 +63,24 @@ def test_flashinfer_plan(library):
         want = native_calls.decode_loops(indptr, heads, page, graphs, processors * 2)
         for name, cells in want.items():
             assert made[name].tolist() == cells.tolist(), name
+
+
+@pytest.mark.parametrize("library", ["flashinfer_plan"], indirect=True)
+@pytest.mark.parametrize("window", [-1, 40])
+def test_flashinfer_prefill_plan(library, window):
+    rng, room = np.random.default_rng(SEED), torch.zeros(1 << 18, dtype=torch.uint8)
+    for _ in range(60):
+        heads, page, group = (int(rng.choice(some)) for some in ((1, 2, 8), (1, 16, 64), (1, 4)))
+        pages, most = lengths(rng, 20), int(rng.choice([1, 4, 70]))
+        queries = rng.integers(0, most + 1, len(pages))
+        rows = max(int(queries.sum()), len(pages)) + int(rng.integers(0, 9))
+        qo_indptr, kv_indptr = (
+            torch.tensor([0, *np.cumsum(x)], dtype=torch.int32) for x in (queries, pages)
+        )
+        processors = int(rng.integers(20, 40)) * heads
+        given = qo_indptr, kv_indptr, rows
+        made = native_calls.prefill_plan(*given, heads, group, page, window, processors, room)
+        fit = 2 * processors // heads
+        want = native_calls.prefill_loops(*given, fit, group, page, window)
+        for name, cells in want.items():
+            assert made[name].tolist() == cells.tolist(), name

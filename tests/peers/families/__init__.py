@@ -21,6 +21,7 @@ FAMILIES = (
     "vllm_mamba",
     "vllm_gdn_mixed",
     "schedules",
+    "flashinfer_split",
     "moe",
     "sglang_flashinfer",
     "sglang_flashinfer_pages",

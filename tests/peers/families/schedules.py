@@ -1,5 +1,5 @@
 # pyright: basic
-"""The schedules of attention kernels: the engines' own one-program kernels and host planners beside a launch."""
+"""The schedules of attention kernels: the engines' own kernels of one program beside a launch."""
 
 from __future__ import annotations
 
@@ -13,21 +13,17 @@ import triton
 from metaplan.lang.plan import Plan
 from metaplan.plans.schedules import (
     flash_mla_schedule,
-    flashinfer_decode_split,
     paged_mqa_schedule,
     step5_indexer,
 )
-from tests.oracles import schedules as loops
 from tests.peers.batches import lengths, served_lengths
 from tests.peers.engines import sglang, vllm
-from tests.peers.native_calls import decode_plan
 from tests.peers.peer import Batch, Peer, Setup, Tensors, Theirs
 
 REQ, MOST, PROCESSORS, SERVED = 9, 3000, 13, 32768
 STEP5 = "models/step5/nvidia/ops/sparse_indexer.py"
 DEEP_GEMM = "kernels/ops/attention/dsv4/attn.py"
 FLASH_MLA = "kernels/ops/attention/dsv4/flashmla_sched_meta.py"
-FLASHINFER = "v1/attention/backends/flashinfer.py"
 Before = Mapping[str, torch.Tensor]
 Given = Callable[[np.random.Generator, np.ndarray], dict[str, np.ndarray]]
 
@@ -194,62 +190,6 @@ def flash_mla_peer(name: str, given: Given, selected: bool) -> Peer:
     )
 
 
-# --------------------------------------------------------------- FlashInfer
-
-PAGE, KV_HEADS, BLOCKS = 16, 5, 3
-FIT = PROCESSORS * BLOCKS // KV_HEADS
-
-
-def seq_lens(rng: np.random.Generator, some: np.ndarray) -> dict[str, np.ndarray]:
-    return dict(seq_lens=some)
-
-
-def split_plan(processors: int, kv_heads: int, most: int) -> Plan:
-    return flashinfer_decode_split(
-        grid=processors * BLOCKS, kv_heads=kv_heads, page=PAGE, max_model_len=most
-    )
-
-
-def overrun(some: np.ndarray) -> bool:
-    """Whether the planner writes beyond its arrays under CUDA graphs: it finds a chunk with which all tiles fit, but counts
-    none for an empty request there, and makes one.
-    """
-    pages = [-(-int(n) // PAGE) for n in some]
-    made = loops.flashinfer_decode(pages, PROCESSORS * BLOCKS, KV_HEADS, max(128 // PAGE, 1))
-    return len(some) <= FIT < len(made[0])
-
-
-def split_batches(rng: np.random.Generator) -> Iterator[Batch]:
-    for batch in batches(PAGE, seq_lens, 0)(rng):
-        for graphs in (False, True):
-            if not graphs or not overrun(batch.inputs["seq_lens"]):
-                given = dict(graphs=graphs, processors=PROCESSORS, kv_heads=KV_HEADS)
-                yield Batch(batch.inputs, batch.live, batch.label, given)
-
-
-def split_bench(requests: int, query: int) -> tuple[Setup, Batch]:
-    setup, batch = bench(lambda n: split_plan(132, 8, SERVED), seq_lens)(requests, query)
-    sizes = {**setup.sizes, "tile": requests + 132 * BLOCKS // 8}
-    given = dict(graphs=True, processors=132, kv_heads=8)
-    return Setup(setup.declare, sizes), Batch(batch.inputs, batch.live, extra=given)
-
-
-def split(batch: Batch, given: Tensors, before: Before, device: str) -> Theirs:
-    """From host lengths, as the engine has them without drafts; its arrays go to the device in one copy."""
-    pages = -(-np.asarray(batch.inputs["seq_lens"]) // PAGE)
-    indptr = torch.from_numpy(np.append(0, np.cumsum(pages)).astype(np.int32))
-    graphs, processors, kv_heads = (batch.extra[n] for n in ("graphs", "processors", "kv_heads"))
-    room = torch.zeros(1 << 16, dtype=torch.uint8, pin_memory=device != "cpu")
-    there = torch.zeros(1 << 16, dtype=torch.uint8, device=device)
-    found: dict[str, torch.Tensor] = {}
-
-    def call() -> None:
-        found.update(decode_plan(indptr, kv_heads, PAGE, graphs, processors, BLOCKS, room))
-        there.copy_(room, non_blocking=True)
-
-    return Theirs(call, lambda: found, captured=False)
-
-
 PEERS = (
     Peer(
         name="vLLM Step-5 indexer of a decode batch",
@@ -291,17 +231,4 @@ PEERS = (
     ),
     flash_mla_peer("SGLang FlashMLA schedule", dense, False),
     flash_mla_peer("SGLang FlashMLA schedule of selected keys", sparse, True),
-    Peer(
-        name="FlashInfer decode split",
-        engine="vllm",
-        plan="flashinfer_decode_split",
-        replaces=(f"{FLASHINFER}:fast_plan_decode",),
-        setup=Setup(
-            lambda: split_plan(PROCESSORS, KV_HEADS, MOST),
-            {"req": REQ, "tile": REQ + FIT},
-        ),
-        batches=split_batches,
-        theirs=split,
-        bench=split_bench,
-    ),
 )

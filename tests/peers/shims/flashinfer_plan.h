@@ -43,3 +43,23 @@ extern "C" int decode_plan(
   std::copy(numbers.begin(), numbers.end(), said);
   return 0;
 }
+
+// The same for queries of several tokens, always under CUDA graphs; the fifteen numbers of the plan.
+extern "C" int prefill_plan(
+    int32_t* qo_indptr, int32_t* kv_indptr, int rows, int requests, int kv_heads, int group, int page, int window,
+    int processors_, void* room, int64_t bytes, int64_t* said, char* message) {
+  using namespace flashinfer;
+  processors = processors_;
+  PrefillPlanInfo plan;
+  try {
+    const int failed = PrefillPlan<int32_t>(
+        reinterpret_cast<void*>(256), size_t(1) << 50, room, room, bytes, plan, qo_indptr, kv_indptr, rows, requests,
+        kv_heads * group, kv_heads, kHead, kHead, page, true, 2, window, -1, false, 0, 0, nullptr);
+    if (failed) return failed;
+  } catch (const std::exception& error) {
+    return told(error, message);
+  }
+  const auto numbers = plan.ToVector();
+  std::copy(numbers.begin(), numbers.end(), said);
+  return 0;
+}
