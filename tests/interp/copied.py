@@ -99,6 +99,7 @@ def changes(
     own: Annotated[i32, "step", 6, State, mp.STATE],
     common: Annotated[i32, 6, State, mp.STATE],
     newest: Annotated[i32, "step", 6, State, mp.STATE],
+    seen: Annotated[i32, 6, State, mp.STATE],
 ):
     mp.axis("req")
     step = mp.steps(3)
@@ -106,6 +107,7 @@ def changes(
         owned=mp.update(own[step, key], n, combine="add"),
         shared=mp.update(common[key], n * step.index, combine="add"),
         renewed=mp.update(newest[step, key], n + step.index, combine="last"),
+        once=mp.update(seen[key], n + 1, combine="add"),
         scaled=n * step.index,
     )
 
@@ -143,6 +145,7 @@ def batch(plan: Plan, rng: np.random.Generator, live: int) -> dict[str, Any]:
         "key": rng.integers(0, 6, live),
         "own": rng.integers(0, 50, (3, 6)),
         "common": rng.integers(0, 50, 6),
+        "seen": rng.integers(0, 50, 6),
         "newest": rng.integers(0, 50, (3, 6)),
         "three": [rng.integers(-9, 9, (max(live, 1), 4 + i)) for i in range(3)],
         "layers": [rng.integers(-9, 9, 5 + i) for i in range(4)],

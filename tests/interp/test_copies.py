@@ -91,15 +91,21 @@ def test_sums_of_a_launch_of_their_own_are_written_out() -> None:
     compare(compiled, sample.batch(np.random.default_rng(3), 7), 3)
 
 
+@mp.plan
+def beside(n: Annotated[i32, "req", mp.below(5)]):
+    req = mp.axis("req")
+    step = mp.steps(3)
+    return dict(ahead=n + step.index, alone=mp.on(req, n * 2))
+
+
 def test_what_depends_on_no_copy_is_computed_once() -> None:
-    built = Compiled(draft_steps.ir, {"req": 4}).built
-    shapes = {b.name: b.shape for b in built.program.buffers}
-    assert shapes["shared"] == (4,)
-    assert shapes["indptr"] == (3, 9)
+    built = Compiled(beside.ir, {"req": 4}).built
+    assert {b.name: b.shape for b in built.program.buffers} == {"ahead": (3, 4), "alone": (4,)}
     (kernel,) = built.program.kernels
-    titles = [r.title for r in kernel.regions if "shared" in r.title]
-    assert titles
-    assert not any("for each step" in title for title in titles)
+    assert [(r.title.split(":")[0], r.programs) for r in kernel.regions] == [
+        ("ahead", 3),
+        ("alone", 1),
+    ]
 
 
 @mp.plan
