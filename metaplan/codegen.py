@@ -42,8 +42,14 @@ def lines(body: tuple[Stmt, ...], depth: int) -> list[str]:
                 out.append(f"{pad}tl.debug_barrier()")
             case Remark(text):
                 out.append(f"{pad}# {text}")
-            case Loop(name, start, stop, step, inner):
-                out.append(f"{pad}for {name} in range({start}, {stop}, {step}):")
+            case Loop(name, start, stop, step, inner, unroll):
+                turns = f"{start}, {stop}, {step}"
+                turns = (
+                    f"tl.range({turns}, loop_unroll_factor={unroll})"
+                    if unroll > 1
+                    else f"range({turns})"
+                )
+                out.append(f"{pad}for {name} in {turns}:")
                 out.extend(lines(inner, depth + 1))
             case If(cond, inner):
                 out.append(f"{pad}if {cond}:")

@@ -60,13 +60,14 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """``for name in range(start, stop, step)``."""
+    """``for name in range(start, stop, step)``; ``unroll`` turns are written out by the compiler."""
 
     name: str
     start: str
     stop: str
     step: str
     body: tuple[Stmt, ...]
+    unroll: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,77 +1,59 @@
-"""What a fold reads at its points without knowing what is carried: many places at once, in front of them.
+"""What a fold reads at its points without knowing what is carried: some places before it gets there.
 
-A loop that waits for memory at each place costs the latency of a load a place. Values that need no carry are computed
-for a tile of places beside each other; each place takes its own from there.
+A loop that waits for memory at each place costs the latency of a load a place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from metaplan import ir
-from metaplan.ir import DType
-from metaplan.lower.emit import TRITON, Level
 from metaplan.lower.places import Walk
 from metaplan.lower.scans import Summing
-from metaplan.nodes import NARROW
-from metaplan.program import Let, Loop, Stmt
-from metaplan.schedule import power
+from metaplan.program import Let, Stmt
 from metaplan.text import ATOM
 
-WIDTH = 32
-"""Places that are read at once: those of a warp, so that none waits for another one."""
+AHEAD = 4
+"""Places between the one where a value is read and the one that needs it."""
 _POINTWISE = ir.Const | ir.Load | ir.Bin | ir.Not | ir.Where | ir.Cast | ir.Choice | ir.Offset
 
 
 @dataclass(slots=True)
 class Ahead:
-    """A tile of ``width`` places from ``first`` on, in front of the loop that goes along them."""
+    """Lines in front of a loop, at the start of its body and at its end, that read ``AHEAD`` places early."""
 
     way: Walk
-    lanes: Summing
-    body: list[Stmt]
-    first: str
-    width: int
-
-    @classmethod
-    def of(cls, above: Summing, axis: ir.Axis, way: Walk) -> Ahead:
-        names, bound = above.shared.names, above.shared.ranges.bound(axis)
-        width, body = min(power(bound), WIDTH), list[Stmt]()
-        first = names.fresh(f"{axis.name}_first") if bound > width else ""
-        each = names.fresh(f"{axis.name}_each")
-        span = f"tl.arange(0, {width})" + ("[None, :]" if above.column else "")
-        body.append(Let(each, f"{first} + {span}" if first else span))
-        lanes = above.below(Level(axis, each, f"{each} < {way.count}", body, "lanes", width))
-        live = names.fresh(f"{axis.name}_ahead")
-        body.append(Let(live, lanes.levels[-1].live))
-        lanes.levels[-1].live = live
-        lanes.block_at = None
-        return cls(way, lanes, body, first, width)
+    before: list[Stmt]
+    behind: list[Stmt]
 
     def take(self, e: ir.Load) -> None:
-        """Reads ``e`` for all places of the tile; in the loop the name of one stands for it."""
-        inner, names, dtype = self.way.tile, self.lanes.shared.names, e.source.dtype
-        name = names.fresh(names.wish(e) or e.source.name)
-        every = self.lanes.plain(e)
-        here = f"{self.lanes.levels[-1].offset} == {self.way.place}"
-        along = "1, keep_dims=True" if inner.column else "0"
-        if dtype is DType.BOOL:
-            value = f"tl.sum(tl.where(({here}) & {every}, 1, 0), {along}) > 0"
-        else:
-            value = f"tl.sum(tl.where({here}, {every}, 0), {along})"
-        self.way.body.append(
-            Let(name, f"{value}.to({TRITON[dtype]})" if dtype in NARROW else value)
-        )
+        """``e`` of each place waits under as many names as it is read places early."""
+        inner, names = self.way.tile, self.way.tile.shared.names
+        word = names.wish(e) or e.source.name
+        name = names.fresh(word)
+        waiting = [names.fresh(f"{word}_in_{n}") for n in range(AHEAD)]
+        for n, held in enumerate(waiting):
+            self.before.append(Let(held, self._there(str(n), e, self.before)))
+        self.way.body.append(Let(name, waiting[0], names.note(e)))
+        for held, later in pairwise(waiting):
+            self.behind.append(Let(held, later))
+        late = self._there(f"{self.way.place} + {AHEAD}", e, self.behind)
+        self.behind.append(Let(waiting[-1], late))
         inner.memo[e] = name, ATOM
 
-    def lines(self) -> list[Stmt]:
-        """The loop over the tiles, and in it the one over their places."""
-        if not self.first:
-            return [*self.body, self.way.loop()]
-        stop = f"tl.minimum({self.first} + {self.width}, {self.way.stop})"
-        inner = Loop(self.way.place, self.first, stop, "1", tuple(self.way.body))
-        return [Loop(self.first, "0", self.way.stop, str(self.width), (*self.body, inner))]
+    def _there(self, place: str, e: ir.Load, block: list[Stmt]) -> str:
+        """``e`` at another place, where such a point is."""
+        above, own = self.way.tile.above, self.way.tile.levels[-1]
+        assert isinstance(above, Summing)
+        offset = place
+        if self.way.zeros or not place.isdecimal():
+            offset = self.way.tile.shared.names.fresh(f"{own.axis.name}_ahead")
+            block.append(Let(offset, f"{place} + {self.way.zeros}" if self.way.zeros else place))
+        live = f"{offset} < {self.way.count}"
+        there = above.below(replace(own, offset=offset, live=live, block=block))
+        return there.load(e)
 
 
 def unhindered(inner: Summing, roots: Iterable[ir.Expr]) -> Iterator[ir.Load]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from metaplan import ir
 from metaplan.ir import Op, When
 from metaplan.looking import sequence
-from metaplan.lower.ahead import Ahead, unhindered
+from metaplan.lower.ahead import AHEAD, Ahead, unhindered
 from metaplan.lower.emit import Text
 from metaplan.lower.places import spread, walk
 from metaplan.lower.scans import Summing
@@ -70,11 +70,9 @@ def fold_loop(
             inner.memo[c.field(at, When.BEFORE)] = name, ATOM
     steps = [(c, at, e) for c in every for at, e in enumerate(carried.steps(c.fold))]
     inner.expect(e for _, _, e in steps)
-    early = list(unhindered(inner, (*(e for _, _, e in steps), *points)))
-    ahead = Ahead.of(above, axis, way) if early else None
-    if ahead is not None:
-        for e in early:
-            ahead.take(e)
+    ahead = Ahead(way, [], [])
+    for e in unhindered(inner, (*(e for _, _, e in steps), *points)):
+        ahead.take(e)
     seen_after = {x for x in ir.walk(*points, *(e for _, _, e in steps)) if isinstance(x, ir.Fold)}
     changes: list[tuple[str, str]] = []
     for c, at, e in steps:
@@ -88,8 +86,9 @@ def fold_loop(
         changes.append((name, value))
     if stores is not None:
         stores(inner, body)
-    body.extend(_committed(inner, changes))
-    above.block(len(above.levels)).extend([way.loop()] if ahead is None else ahead.lines())
+    body.extend((*_committed(inner, changes), *ahead.behind))
+    turns = AHEAD if ahead.before else 1
+    above.block(len(above.levels)).extend((*ahead.before, way.loop(turns)))
     for c in every:
         for at, name in enumerate(c.names):
             _memo(above)[c.field(at, When.LAST)] = name, ATOM

@@ -20,9 +20,10 @@ class Walk:
     place: str
     count: str
     stop: str
+    zeros: str = ""
 
-    def loop(self) -> Loop:
-        return Loop(self.place, "0", self.stop, "1", tuple(self.body))
+    def loop(self, unroll: int = 1) -> Loop:
+        return Loop(self.place, "0", self.stop, "1", tuple(self.body), unroll)
 
 
 def walk(above: Summing, axis: ir.Axis) -> Walk:
@@ -35,12 +36,14 @@ def walk(above: Summing, axis: ir.Axis) -> Walk:
         tile = above.below(Level(axis, offset, "", body, "scalar"))
         return Walk(tile, body, offset, count, count)
     place, level = names.fresh(f"{axis.name}_place"), above.levels[-1]
-    body.append(Let(offset, f"{place} + tl.zeros({shape(above)}, tl.int32)"))
+    zeros = f"tl.zeros({shape(above)}, tl.int32)"
+    body.append(Let(offset, f"{place} + {zeros}"))
     tile = above.below(Level(axis, offset, f"{offset} < {count}", body, level.shape, level.count))
     live = names.fresh(f"{axis.name}_live")
     body.append(Let(live, tile.levels[-1].live))
     tile.levels[-1].live = live
-    return Walk(tile, body, place, count, f"tl.max({count})" if above.depth(length) else count)
+    stop = f"tl.max({count})" if above.depth(length) else count
+    return Walk(tile, body, place, count, stop, zeros)
 
 
 def many(tile: Summing) -> bool:
