@@ -33,6 +33,11 @@ class Built:
         return codegen.render(self.program)
 
     @property
+    def unrolled(self) -> tuple[ir.Which, ...]:
+        """The copies that are written out one by one."""
+        return tuple(w for w in self.bound.copies if w not in self.placed.copies)
+
+    @property
     def plan_text(self) -> str:
         return text.plan(self.bound)
 

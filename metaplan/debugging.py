@@ -25,14 +25,14 @@ def report(plan: ir.Plan, sizes: Mapping[str, int], built: Built, settings: Conf
             f"metaplan: {plan.name} for {built.target.name}: {built.program.kernels[-1].grid} programs"
         )
     if settings.debug >= 3:
-        for name, content in _plans(plan, sizes):
+        for name, content in _plans(plan, sizes, built.unrolled):
             _say(f"--- {name}\n{content}")
     if settings.debug >= 2:
         _say(built.source)
     if settings.dump is not None:
         folder = settings.dump / plan.name
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in _plans(plan, sizes):
+        for name, content in _plans(plan, sizes, built.unrolled):
             cache.write_whole(folder / f"{name}.txt", content)
         cache.write_whole(folder / "program.txt", built.program_text)
         cache.write_whole(folder / "kernel.py", built.source)
@@ -54,8 +54,10 @@ def _folder(root: Path, name: str) -> Path:
     return made
 
 
-def _plans(plan: ir.Plan, sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    for at, (name, made) in enumerate(stages(plan, sizes)):
+def _plans(
+    plan: ir.Plan, sizes: Mapping[str, int], unrolled: tuple[ir.Which, ...]
+) -> Iterator[tuple[str, str]]:
+    for at, (name, made) in enumerate(stages(plan, sizes, unrolled)):
         yield f"{at:02d}-{name}", text.plan(made)
 
 

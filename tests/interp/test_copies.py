@@ -7,22 +7,27 @@ from typing import Annotated
 
 import numpy as np
 import pytest
+import torch
 from copied import PLANS, SIZES, batch
-from differential import Compiled, compare
+from differential import Compiled, compare, load
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from schedules import CHANGES
 
 import metaplan as mp
-from metaplan import i32, ir, unrolling
+from metaplan import i32, interp, ir, unrolling
+from metaplan.checking.masks import boolean_masks
+from metaplan.compiler import build
 from metaplan.errors import PlanError
+from metaplan.export import self_contained
 from metaplan.lang.plan import Plan
+from metaplan.target import DEFAULT
 from tests.random_plans import REQ, plans
 from tests.random_plans import SIZES as RANDOM
 from tests.random_plans import batch as random_batch
-from tests.running import garbage_buffers
+from tests.running import arrays, garbage_buffers, wrong
 from tests.samples import SAMPLES, Sample
-from tests.samples.copying import draft_steps
+from tests.samples.copying import cache_groups, draft_steps
 
 pytestmark = pytest.mark.interp
 COPIED = [s for s in SAMPLES if s.plan.ir.copies]
@@ -152,3 +157,22 @@ def test_a_promise_counts_in_every_copy_that_it_depends_on(
         counted[promise] += count
     assert {k: v for k, v in counted.items() if v} == dict(told)
     assert sorted(told.values()) == [2, 2, 6]
+
+
+def test_a_vendored_file_takes_the_table_of_a_list() -> None:
+    (sample,) = (s for s in SAMPLES if s.plan is cache_groups)
+    made = build(sample.plan.ir, sample.sizes, DEFAULT)
+    module = load(self_contained(made), "vendored_groups")
+    given = arrays(made.bound, sample.batch(np.random.default_rng(1), 4))
+    want = garbage_buffers(made.bound)
+    interp.run(made.bound, given, {"req": 4}, want)
+    tensors = {n: torch.from_numpy(a) for n, a in given.items() if n != "tables"}
+    tables = [torch.from_numpy(a) for a in given["tables"]]
+    buffers = module.allocate(device="cpu")
+    for name, buffer in garbage_buffers(made.bound).items():
+        buffers[name].copy_(torch.from_numpy(buffer).view(buffers[name].shape))
+    live = torch.tensor([4], dtype=torch.int32)
+    with boolean_masks():
+        module.launch(**tensors, **buffers, tables=module.table(tables), req=live)
+    got = {n: buffers[n].numpy() for n in want}
+    assert not wrong(want, got)
