@@ -86,6 +86,35 @@ def moe_align(
     return moe_align
 
 
+def batched_moe_align(*, experts: int = 256, block: int = 64, max_tokens: int = 1024) -> mp.Plan:
+    """The same where each expert has a batch of its own, with room for ``max_tokens``; vLLM's batched_moe_align_block_size.
+
+    Args:
+        experts: batches.
+        block: rows of a block of the multiplication.
+        max_tokens: tokens that a batch has room for.
+    """
+    blocks = -(-max_tokens // block)
+
+    @mp.plan
+    def batched_moe_align(
+        expert_num_tokens: Annotated[i32, experts, mp.between(0, max_tokens)],
+    ) -> mp.Outputs:
+        expert = mp.dense(None, experts)
+        tokens = expert_num_tokens[expert.index]
+        tile = mp.ragged(expert, mp.cdiv(tokens, block), most=blocks)
+        row = mp.ragged(expert, mp.cdiv(tokens, block) * block, most=blocks * block)
+        own = expert.index * max_tokens + row.offset
+        nothing = experts * max_tokens
+        return dict(
+            sorted_token_ids=mp.tail(mp.where(row.offset < tokens, own, nothing), nothing),
+            expert_ids=mp.tail(mp.on(tile, expert.index), -1),
+            num_tokens_post_pad=row.size,
+        )
+
+    return batched_moe_align
+
+
 def expert_tokens(*, experts: int = 256, top_k: int = 8, mapped: bool = False) -> mp.Plan:
     """How many choices fall on each expert, after vLLM's model_executor/layers/fused_moe/utils.py.
 
@@ -116,5 +145,6 @@ def expert_tokens(*, experts: int = 256, top_k: int = 8, mapped: bool = False) -
 def shipped() -> tuple[Shipped, ...]:
     return (
         Shipped("moe_align", moe_align, {"tok": 1024}),
+        Shipped("batched_moe_align", batched_moe_align, {}),
         Shipped("expert_tokens", expert_tokens, {"tok": 1024}),
     )

@@ -104,3 +104,17 @@ def moe_align(keys: Ints, buckets: int, block: int, numel: int) -> tuple[list[in
         rows += own + [numel] * (tiles * block - len(own))
         owners += [bucket] * tiles
     return rows, owners
+
+
+def batched_moe_align(tokens: Ints, room: int, block: int) -> tuple[list[int], list[int], int]:
+    """Rows of each batch in whole blocks, the batch of each block, and the live rows; -1 and one past all beyond."""
+    none, each = len(tokens) * room, -(-room // block)
+    rows: list[int] = []
+    owners: list[int] = []
+    for batch, n in enumerate(tokens):
+        tiles = -(-n // block)
+        rows += [batch * room + j if j < n else none for j in range(tiles * block)]
+        owners += [batch] * tiles
+    live = len(rows)
+    rows += [none] * (len(tokens) * each * block - live)
+    return rows, owners + [-1] * (len(tokens) * each - len(owners)), live

@@ -167,7 +167,10 @@ def vllm() -> Engine:
         "vllm.utils.deep_gemm": dict(has_deep_gemm=lambda: False),
         "vllm.third_party.flash_linear_attention.ops.utils": dict(FLA_CHUNK_SIZE=64),
         "vllm.logger": dict(init_logger=lambda _: _Logger()),
-        "vllm._custom_ops": dict(moe_align_block_size=native_calls.moe_align_block_size),
+        "vllm._custom_ops": dict(
+            moe_align_block_size=native_calls.moe_align_block_size,
+            batched_moe_align_block_size=native_calls.batched_moe_align_block_size,
+        ),
         "vllm.utils.torch_utils": dict(
             async_tensor_h2d=to_device,
             PIN_MEMORY=torch.cuda.is_available(),

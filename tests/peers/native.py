@@ -10,6 +10,7 @@ library, and callers fall back to loops (tests/oracles/schedules.py).
 from __future__ import annotations
 
 import ctypes
+import lzma
 import os
 import re
 import shutil
@@ -172,8 +173,7 @@ def carried(file: str) -> Path | None:
     packed = plain.with_name(file + ".xz")
     if not plain.exists() and packed.exists():
         plain = Path(tempfile.mkdtemp(prefix="peers_")) / file
-        with plain.open("wb") as out:
-            subprocess.run(["xz", "-dc", packed], check=True, stdout=out)
+        plain.write_bytes(lzma.decompress(packed.read_bytes()))
     return plain if plain.exists() else None
 
 
@@ -238,9 +238,9 @@ def prepare(out: Path, wheel: Path | None) -> None:
 
 
 def _pack(data: bytes, place: Path) -> None:
-    packed = subprocess.run(["xz", "-6", "-c"], input=data, stdout=subprocess.PIPE, check=True)
-    place.with_name(place.name + ".xz").write_bytes(packed.stdout)
-    print(f"{place.name}: {len(data)} bytes, packed {len(packed.stdout)}", flush=True)
+    packed = lzma.compress(data)
+    place.with_name(place.name + ".xz").write_bytes(packed)
+    print(f"{place.name}: {len(data)} bytes, packed {len(packed)}", flush=True)
 
 
 def thinned(library: bytes, arch: int = 90) -> bytes:

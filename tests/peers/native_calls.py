@@ -134,6 +134,25 @@ def moe_align_block_size(
     launched(total, 2)
 
 
+def batched_moe_align_block_size(
+    room: int,
+    block: int,
+    tokens: torch.Tensor,
+    sorted_ids: torch.Tensor,
+    expert_ids: torch.Tensor,
+    total: torch.Tensor,
+) -> None:
+    if tokens.is_cuda:
+        assert native.torch_library(MOE), f"PEERS_NATIVE names no folder with {MOE}"
+        given = room, block, tokens, sorted_ids, expert_ids, total
+        torch.ops._moe_C.batched_moe_align_block_size(*given)
+        return
+    made = loops.batched_moe_align(tokens.tolist(), room, block)
+    for out, values in zip((sorted_ids, expert_ids, total), made, strict=True):
+        filled(out, values)
+    launched(total)
+
+
 # ------------------------------------------------------------- FlashInfer
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from metaplan.plans.moe import expert_tokens, moe_align
+from metaplan.plans.moe import batched_moe_align, expert_tokens, moe_align
 from tests.peers.engines import sglang, vllm
 from tests.peers.peer import Batch, Peer, Setup, Tensors, Theirs
 
@@ -173,6 +173,42 @@ def count_peer(name: str, mapped: bool) -> Peer:
     )
 
 
+ROOM = 10  # tokens of a batch
+
+
+def own_batches(rng: np.random.Generator) -> Iterator[Batch]:
+    def batch(tokens: Any, label: str, room: int = ROOM, block: int = BLOCK) -> Batch:
+        given = dict(room=room, block=block)
+        return Batch(dict(expert_num_tokens=np.asarray(tokens, np.int32)), {}, label, given)
+
+    yield batch([ROOM] * EXPERTS, "capacity reached")
+    yield batch([0] * EXPERTS, "all empty")
+    yield batch([BLOCK, 2 * BLOCK, 0] * 3 + [1, 0], "exactly whole blocks")
+    yield batch([BLOCK - 1, 2 * BLOCK + 1] * 5 + [0], "one off whole blocks")
+    for _ in range(6):
+        yield batch(rng.integers(0, ROOM + 1, EXPERTS), "random")
+
+
+def own_bench(requests: int, query: int) -> tuple[Setup, Batch]:
+    tokens = np.bincount(choices(np.random.default_rng(0), requests, 256, 8).ravel(), minlength=256)
+    given = dict(experts=256, block=64, max_tokens=requests)
+    batch = Batch(
+        dict(expert_num_tokens=tokens.astype(np.int32)), {}, extra=dict(room=requests, block=64)
+    )
+    return Setup(lambda: batched_moe_align(**given), {}), batch
+
+
+def own_align(batch: Batch, given: Tensors, before: Before, device: str) -> Theirs:
+    made: list[torch.Tensor] = []
+    align = vllm().module(VLLM).batched_moe_align_block_size
+
+    def call() -> None:
+        made[:] = align(batch.extra["room"], batch.extra["block"], given["expert_num_tokens"])
+
+    names = ("sorted_token_ids", "expert_ids", "num_tokens_post_pad")
+    return Theirs(call, lambda: dict(zip(names, made, strict=True)))
+
+
 # ------------------------------------------------------------------- SGLang
 
 MANY = 70  # experts: so many are more than the engine's own kernel takes in one launch
@@ -227,6 +263,16 @@ PEERS = (
     vllm_peer("vLLM MoE alignment"),
     vllm_peer("vLLM MoE alignment, experts of blocks mapped", mapped="blocks"),
     vllm_peer("vLLM MoE alignment, local experts only", mapped="choices", scatter=True),
+    Peer(
+        name="vLLM MoE alignment of a batch for each expert",
+        engine="vllm",
+        plan="batched_moe_align",
+        replaces=(f"{VLLM}:batched_moe_align_block_size",),
+        setup=Setup(lambda: batched_moe_align(experts=EXPERTS, block=BLOCK, max_tokens=ROOM), {}),
+        batches=own_batches,
+        theirs=own_align,
+        bench=own_bench,
+    ),
     count_peer("vLLM tokens of each expert", False),
     count_peer("vLLM tokens of each local expert", True),
     Peer(
