@@ -211,7 +211,10 @@ def own_align(batch: Batch, given: Tensors, before: Before, device: str) -> Thei
 
 # ------------------------------------------------------------------- SGLang
 
-MANY = 70  # experts: so many are more than the engine's own kernel takes in one launch
+MANY, FEW = (
+    64,
+    4,
+)  # experts: so many are more than the engine's own kernel takes in one launch; tokens
 
 
 def few(batch: Batch, given: Tensors, before: Before, device: str) -> Theirs:
@@ -282,11 +285,11 @@ PEERS = (
         replaces=(f"{SGLANG}:moe_align_block_size", f"{SMALL}:_moe_align_small_numel_kernel"),
         setup=Setup(
             lambda: moe_align(
-                experts=MANY, top_k=TOP_K, block=BLOCK, max_tokens=TOK, filtered=True
+                experts=MANY, top_k=TOP_K, block=BLOCK, max_tokens=FEW, filtered=True
             ),
-            {"tok": TOK},
+            {"tok": FEW},
         ),
-        batches=batches(MANY, TOP_K, TOK, True, False),
+        batches=batches(MANY, TOP_K, FEW, True, False),
         theirs=few,
         bench=few_bench,
     ),
