@@ -34,6 +34,11 @@ def members(axis: ir.Axis | None) -> ir.Expr | None:
     return every
 
 
+def standing(axis: ir.Dense) -> ir.Expr | None:
+    """Whether a row that ``axis`` is enumerated under is one of its parent; None where all are."""
+    return members(axis.parent) if axis.parent is not None and collapsed(axis.parent) else None
+
+
 def member(axis: ir.Axis, of: ir.Expr, empty: int) -> tuple[ir.Axis, ir.Expr]:
     """A sum over an axis with at most one point a row, as one over the axis that it selects from."""
     while isinstance(axis, ir.Ragged) and axis.most == 1:

@@ -9,7 +9,7 @@ from metaplan.ir import DType, Monoid
 from metaplan.lower.emit import Level, Shared, Tile, joined
 from metaplan.program import Let, Loop, Stmt
 from metaplan.schedule import Partial, power
-from metaplan.sums import frame, members
+from metaplan.sums import frame, members, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +205,11 @@ def _levels(
     tile: Tile = type(base)(shared, base.prelude, column=column)
     names = coordinates(shared, body, rows, widths, flat)
     for at, (axis, name) in enumerate(zip(rows, names, strict=True)):
-        alive = (
-            "" if isinstance(axis, ir.Dense) and at else f"{name} < {tile.at(length_of(axis), 2)}"
-        )
+        if isinstance(axis, ir.Dense) and at:
+            inside = standing(axis)
+            alive = "" if inside is None else tile.plain(inside)
+        else:
+            alive = f"{name} < {tile.at(length_of(axis), 2)}"
         if at == 0 and limits:
             bounded = [f"{flat} < {tight(limit)}" for limit in limits[:1]]
             alive = joined(*bounded) if len(rows) == 1 else joined(alive, *bounded)

@@ -20,7 +20,7 @@ from metaplan.passes.lazy import conjuncts
 from metaplan.program import Barrier, Count, If, Let, Loop, Region, Stmt
 from metaplan.ranges import Ranges
 from metaplan.schedule import Schedule, Work, power, same_lanes
-from metaplan.sums import frame, members
+from metaplan.sums import frame, members, standing
 from metaplan.writes import Write
 
 
@@ -208,7 +208,8 @@ class _Body:
 
     def _below(self, tile: Summing, axis: ir.Axis, offset: str) -> str:
         if isinstance(axis, ir.Dense):
-            return ""
+            inside = standing(axis)
+            return "" if inside is None else tile.plain(inside)
         return f"{offset} < {tile.at(length_of(axis), 2)}"
 
     # ------------------------------------------------------------- lanes
@@ -280,7 +281,7 @@ class _Body:
         length = tile.at(length_of(axis), 2)
         start = shared.names.fresh(f"{axis.name}_first") if looped else ""
         body.append(Let(name, f"{start} + {span}" if looped else span))
-        exact = isinstance(axis, ir.Dense) and bound % size == 0
+        exact = isinstance(axis, ir.Dense) and bound % size == 0 and standing(axis) is None
         alive = "" if exact else f"{name} < {length}"
         lanes = tile.below(Level(axis, name, alive, body, "lanes", size))
         assert isinstance(lanes, Summing)

@@ -19,7 +19,7 @@ from metaplan.passes.place import index
 from metaplan.passes.rewrite import Rewriter
 from metaplan.passes.simplify import Simplify
 from metaplan.ranges import Ranges
-from metaplan.sums import frame
+from metaplan.sums import frame, members
 
 Above = tuple[ir.Axis, ...]
 ONE_TILE = 1024
@@ -217,8 +217,12 @@ class Keeper:
     def keep(self, e: ir.Expr, axis: ir.Axis | None) -> ir.Expr:
         """``e`` as what an earlier launch has kept of it at this point."""
         source = self.source(e, axis)
-        at = () if axis is None else (padded(self.axis(axis), self.ranges),)
-        return ir.Load(source, at, loc=e.loc)
+        if axis is None:
+            return ir.Load(source, (), loc=e.loc)
+        own = self.axis(axis)
+        # where an axis selects no point, nothing was kept
+        nothing = min(max(0, source.lo or 0), source.hi or 0)
+        return ir.Load(source, (padded(own, self.ranges),), members(own), nothing, loc=e.loc)
 
     def source(self, e: ir.Expr, axis: ir.Axis | None, packed: bool = False) -> ir.Input:
         """The buffer that keeps ``e``: packed as outputs are, or with the same room for each row."""
