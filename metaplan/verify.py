@@ -55,9 +55,8 @@ def _writers(plan: ir.Plan) -> None:
             raise catalogue.written_twice(u.target.name, u.loc)
         written.setdefault(u.target, set()).add(u.index)
     for e in _all(plan):
-        if isinstance(e, ir.Load) and e.source in by_target:
-            if e.index not in written[e.source]:
-                raise catalogue.state_race(e.source.name, e.loc)
+        if isinstance(e, ir.Load) and e.index not in written.get(e.source, {e.index}):
+            raise catalogue.state_race(e.source.name, e.loc)
     for o in plan.opaques:
         for target in by_target:
             if any(r.kind is ir.Held.INPUT and r.name == target.name for r in o.reads):
