@@ -16,7 +16,7 @@ from metaplan.copies import mentioned, of_output
 from metaplan.looking import rows_along, sequence, sums_above
 from metaplan.passes.keeping import updated
 from metaplan.ranges import Ranges
-from metaplan.sums import frame, sums
+from metaplan.sums import frame, normal, sums
 from metaplan.target import Target
 from metaplan.works import Partial as Partial
 from metaplan.works import Schedule as Schedule
@@ -50,9 +50,13 @@ class Limits:
     vector: int = 128
     """points of such a vector"""
     askers: int = 16
-    """points that ask another axis side by side: each is a row of a sweep"""
+    """most points that ask another axis side by side: each is a row of a sweep"""
     wide_rows: int = 16
     """most rows that a program takes beside lanes"""
+    packed: int = 64
+    """rows of more points are not padded to their bound: each point looks up its row"""
+    sought: int = 4096
+    """most rows that it looks among"""
     folded: int = 32
     """most rows that a program takes along a fold"""
     spread: int = 2
@@ -241,16 +245,19 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
         assert w.lanes is not None
         bound = ranges.bound(w.lanes)
         asks = _asks(w.roots, (w.lanes,))
-        tile = min(power(bound), limits.askers if asks else limits.vector)
+        tile = min(power(bound), _askers(bound, target, limits) if asks else limits.vector)
         tile = power(bound) if w.whole else tile
         return replace(w, tile=tile, programs=-(-bound // tile))
     points = _points(w, ranges)
+    if _packs(w, ranges, limits):
+        w, points = replace(w, packed=True), _packed_rows(w, ranges)
     if w.sequence is not None:
         rows = min(power(points // (limits.spread * target.processors)), limits.folded)
         return replace(w, rows_per_program=rows, programs=min(-(-points // rows), room))
     if w.lanes is None and not w.in_order:
         asks = _asks(w.roots, w.rows)
-        most = limits.askers if asks else 32 if w.reduces else limits.vector
+        own = 32 if w.reduces else limits.vector
+        most = _askers(points, target, limits) if asks else own
         rows = min(most, power(points))
         return replace(w, rows_per_program=rows, programs=min(-(-points // rows), room))
     if w.in_order:
@@ -278,6 +285,33 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
         splits = max(1, min(-(-bound // tile), 4, room // max(min(blocks, room), 1)))
     programs = min(blocks, max(room // splits, 1)) * splits
     return replace(w, rows_per_program=rows, tile=tile, splits=splits, programs=programs)
+
+
+def _packs(w: Work, ranges: Ranges, limits: Limits) -> bool:
+    """Whether the rows are far fewer than their bounds say, and nothing but their places is summed up."""
+    if len(w.rows) < 2 or w.in_order or w.whole or w.copies or w.sequence is not None:
+        return False
+    root, last, *inner = w.rows
+    if not isinstance(last, ir.Ragged) or last.parent != root or not isinstance(root, ir.Root):
+        return False
+    if not all(isinstance(a, ir.Dense) for a in inner):
+        return False
+    most = ranges.bound(last)
+    if most <= limits.packed or ranges.bound(root) > limits.sought:
+        return False
+    if rows_along(w.axes, w.roots) or 4 * _packed_rows(w, ranges) > _points(w, ranges):
+        return False
+    places = normal(ir.Scan(last.length, root))
+    return all(normal(e) == places for e in ir.near(*w.roots) if isinstance(e, ir.Scan))
+
+
+def _packed_rows(w: Work, ranges: Ranges) -> int:
+    return ranges.capacity(w.rows[1]) * prod(ranges.bound(a) for a in w.rows[2:])
+
+
+def _askers(points: int, target: Target, limits: Limits) -> int:
+    """How many points ask side by side: few, as long as there are processors for all of them."""
+    return min(power(-(-points // target.processors)), limits.askers)
 
 
 def _scans_lanes(w: Work) -> bool:
@@ -326,7 +360,8 @@ def _reason(w: Work, ranges: Ranges) -> str:
         lanes = "then what lies below each"
     if w.sequence is not None:
         lanes = f"then their points of {w.sequence.name} one after the other"
-    text = f"rows {rows}; {w.rows_per_program} a program, {lanes}"
+    rows = f"the live points of {w.rows[-1].name}" if w.packed else f"rows {rows}"
+    text = f"{rows}; {w.rows_per_program} a program, {lanes}"
     if w.splits > 1:
         text += f", {w.splits} programs share a long row"
     if w.in_order:

@@ -18,7 +18,8 @@ class Work:
     Without ``rows`` the lanes are the root's rows; without ``lanes`` each row is one point, and
     ``reduces`` says that a row is summed up over an axis below. The points of ``sequence`` come one
     after the other; ``whole``: all lanes of a row are in one tile. ``programs`` is for each of the
-    ``copies`` whose lines are shared.
+    ``copies`` whose lines are shared. ``packed``: the rows are the live points of a ragged axis one behind the
+    other, and each looks up what it belongs to; else every row has room for its longest.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Work:
     sequence: ir.Axis | None = None
     whole: bool = False
     copies: tuple[ir.Which, ...] = ()
+    packed: bool = False
 
     @property
     def column(self) -> bool:

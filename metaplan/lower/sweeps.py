@@ -15,7 +15,7 @@ from metaplan.schedule import power
 from metaplan.sums import frame, normal
 from metaplan.text import ATOM
 
-_POINTS = 16384  # of all rows of a tile
+_POINTS = 8192  # of all rows of a tile
 
 
 def swept(tile: Summing, e: ir.Across) -> Text:
@@ -29,19 +29,19 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     bound = 1
     for axis in axes:
         bound *= shared.ranges.bound(axis) if grid(e.over) else shared.ranges.capacity(axis)
-    wide = min(power(bound), max(_POINTS // rows, 16), shared.scan_tile)
+    wide = min(power(bound), max(_POINTS // rows, 16), 4 * shared.scan_tile)
     looped = bound > wide
     out = asker.block(depth)
     given = {g: _named(asker, g.of) for g in ir.asked(e.of)}
     name = shared.names.fresh(shared.names.wish(e) or f"{e.over.name}_{e.op.value}")
     body: list[Stmt] = [] if looped else out
     first = shared.names.fresh(f"{e.over.name}_first") if looped else ""
-    form = _Form.of(asker, level)
+    form = Form.of(asker, level)
     if not looped:
-        points = _beside(asker, e.over, axes, bound, wide, form)
+        points = beside(asker, e.over, axes, bound, wide, form)
     else:
         stop = _live(asker, axes, bound)
-        points = _Swept(asker, e.over, axes, body, out, first, stop, wide)
+        points = Swept(asker, e.over, axes, body, out, first, stop, wide)
     mixed = _Mixed(points, given, form)
     value = mixed.masked(e)
     dtype = ir.dtype_of(e)
@@ -57,9 +57,9 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     return name, ATOM
 
 
-def _beside(
-    asker: Summing, over: ir.Axis, axes: tuple[ir.Axis, ...], bound: int, wide: int, form: _Form
-) -> _Swept:
+def beside(
+    asker: Summing, over: ir.Axis, axes: tuple[ir.Axis, ...], bound: int, wide: int, form: Form
+) -> Swept:
     """All points of ``over`` as one tile, the same for everything that asks them.
 
     One point that asks at a time: read once, in front of all of them.
@@ -68,9 +68,9 @@ def _beside(
     if over not in owner.sweeps:
         block = owner.block(len(owner.levels))
         stop = _live(owner, axes, bound)
-        owner.sweeps[over] = _Swept(owner, over, axes, block, block, "", stop, wide)
+        owner.sweeps[over] = Swept(owner, over, axes, block, block, "", stop, wide)
     found = owner.sweeps[over]
-    assert isinstance(found, _Swept)
+    assert isinstance(found, Swept)
     return found
 
 
@@ -97,13 +97,13 @@ def _live(asker: Summing, axes: tuple[ir.Axis, ...], bound: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class Form:
     """How the points that ask stand: alone, as a vector, or as a column."""
 
     kind: str
 
     @classmethod
-    def of(cls, asker: Tile, level: Level | None) -> _Form:
+    def of(cls, asker: Tile, level: Level | None) -> Form:
         if level is None or level.shape == "scalar":
             return cls("scalar")
         if level.shape == "column":
@@ -125,7 +125,7 @@ class _Form:
         return text if self.kind == "scalar" else f"{text}[None, :]"
 
 
-class _Swept(Summing):
+class Swept(Summing):
     """The points of the axis that is asked, as one vector."""
 
     def __init__(
@@ -183,9 +183,7 @@ class _Swept(Summing):
 class _Mixed(Tile):
     """Values that depend on both: on the point that asks and on the point that is asked."""
 
-    def __init__(
-        self, points: _Swept, given: dict[ir.Given, tuple[str, bool]], form: _Form
-    ) -> None:
+    def __init__(self, points: Swept, given: dict[ir.Given, tuple[str, bool]], form: Form) -> None:
         super().__init__(points.shared, points.prelude, points.levels)
         self.points, self.given, self.form = points, given, form
 

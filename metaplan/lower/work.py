@@ -11,6 +11,7 @@ from metaplan.lower import copies
 from metaplan.lower.emit import Level, Shared, joined
 from metaplan.lower.folds import carried_along, fold_loop
 from metaplan.lower.names import names
+from metaplan.lower.packed import Packed
 from metaplan.lower.partials import by_scan
 from metaplan.lower.passes_over import coordinates, length_of
 from metaplan.lower.rows import row_by_row
@@ -135,12 +136,14 @@ class _Body:
     def _rows(self) -> list[Stmt]:
         work, names = self.work, self.shared.names
         base = self._tile()
-        live = self._live_root(base, work.rows[0])
+        packed = Packed(base, work) if work.packed else None
+        live = packed.rows if packed else self._live_root(base, work.rows[0])
         inner = 1
         for width in self.widths[1:]:
             inner *= width
-        rows_live = live if inner == 1 else f"{live} * {inner}"
-        blocks_capacity = -(-self.widths[0] * inner // work.rows_per_program)
+        rows_live = live if inner == 1 or packed else f"{live} * {inner}"
+        most = packed.room if packed else self.widths[0] * inner
+        blocks_capacity = -(-most // work.rows_per_program)
         programs = work.programs // work.splits
         looped = programs < blocks_capacity
         body: list[Stmt] = []
@@ -170,7 +173,8 @@ class _Body:
             first = row
             if row != block:
                 body.append(Let(row, block))
-        body.extend(self._levels(base, row, first, "" if row == block else live, vector))
+        alive = "" if row == block else f"{row} < {live}" if packed else live
+        body.extend(self._levels(base, row, first, alive, vector, packed))
         if not looped:
             start = f"{block} * {work.rows_per_program}" if vector else block
             inside: list[Stmt] = [If(f"{start} < {rows_live}", tuple(body))]
@@ -179,20 +183,36 @@ class _Body:
         stop = rows_live if not vector else f"tl.cdiv({rows_live}, {work.rows_per_program})"
         return [*self.prelude, Loop(block, start, stop, str(programs), tuple(body))]
 
-    def _levels(self, base: Summing, row: str, first: str, live: str, vector: bool) -> list[Stmt]:
+    def _levels(
+        self,
+        base: Summing,
+        row: str,
+        first: str,
+        live: str,
+        vector: bool,
+        packed: Packed | None = None,
+    ) -> list[Stmt]:
         """The row levels, and inside them the lanes: nested ifs for one row, masks for several."""
         work, shared = self.work, self.shared
         out: list[Stmt] = []
-        names = coordinates(shared, out, work.rows, list(self.widths), row)
+        if packed is not None:
+            names = packed.coordinates(out, row)
+        else:
+            names = coordinates(shared, out, work.rows, list(self.widths), row)
         tile, blocks = base, [out]
         conditions: list[str] = []
         for at, (axis, name) in enumerate(zip(work.rows, names, strict=True)):
-            alive = self._below(tile, axis, name) if at else f"{name} < {live}" if live else ""
+            if packed is not None:
+                alive = "" if at else live
+            else:
+                alive = self._below(tile, axis, name) if at else f"{name} < {live}" if live else ""
             block: list[Stmt] = blocks[-1] if vector else []
             shape = "column" if work.column else "vector" if vector else "scalar"
             level = Level(axis, name, alive if vector else "", block, shape, work.rows_per_program)
             tile = tile.below(level, column=work.column)
             tile.block_at = Block(first, row, work.rows_per_program, self.widths, tuple(names))
+            if packed is not None:
+                packed.remember(tile)
             if vector and alive:
                 self._named_mask(tile, block, f"{axis.name}_live")
             conditions.append(alive)
