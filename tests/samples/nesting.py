@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
+
 import metaplan as mp
 from metaplan import i32
 from tests.samples.core import Loops, counts, sample, start
@@ -77,3 +79,40 @@ def _(given, to: Loops):
     to.put("deep_indptr", start(lengths), sum(lengths))
     to.put("deep", [p % 2 * 100 + i for p, k in enumerate(lengths) for i in range(k)], 0)
     to.put("squares", [0, 1, 4, 9])
+
+
+@mp.plan
+def chunks(
+    n: Annotated[i32, "req", mp.between(0, 70)], x: Annotated[i32, "req", mp.between(-9, 9)]
+):
+    """Rows far longer than most are: their points are enumerated packed."""
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    lane = mp.dense(tok, 33)
+    few = mp.dense(tok, 3)
+    return dict(
+        wide=mp.tail(tok.offset * 100 + lane.offset + x, -1),
+        narrow=mp.tail(few.index * 2 + x + few.offset, -5),
+        kept=mp.keep(mp.on(lane, x), where=lane.offset < tok.offset % 33),
+        summed=mp.tail(mp.on(tok, mp.sum(lane.offset * (tok.offset % 3), over=lane)), 0),
+    )
+
+
+def _chunks(rng, n):
+    lengths = rng.choice([0, 0, 1, 3, 9], n)
+    if n:
+        lengths[rng.integers(n)] = rng.integers(30, 71)
+    return counts(rng, n) | {"n": lengths.astype(np.int32), "x": rng.integers(-9, 10, n)}
+
+
+@sample(chunks, _chunks, req=5, tok=120)
+def _(given, to: Loops):
+    n, x = given["n"].tolist(), given["x"].tolist()
+    tok = [(r, j) for r, k in enumerate(n) for j in range(k)]
+    to.put("wide", [j * 100 + lane + x[r] for r, j in tok for lane in range(33)], -1)
+    few = [(r, f) for r, _ in tok for f in range(3)]
+    to.put("narrow", [at * 2 + x[r] + f for at, (r, f) in enumerate(few)], -5)
+    kept = to.out["kept"].reshape(-1, 33)
+    for t, (r, j) in enumerate(tok):
+        kept[t, : j % 33] = x[r]
+    to.put("summed", [sum(range(33)) * (j % 3) for _, j in tok], 0)
