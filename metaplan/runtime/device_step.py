@@ -205,7 +205,7 @@ class DeviceStep(Step):
                 given.check_distinct(self.slots[name], array, live.get(self.slots[name].along))
 
     def _take(self, tensors: dict[str, torch.Tensor], hosted: dict[str, Any]) -> None:
-        moved = [n for n, t in tensors.items() if t.data_ptr() != self.words.get(n)]
+        moved = [n for n, t in tensors.items() if self._elsewhere(n, t)]
         fresh = [n for n in hosted if n not in self.hosted]
         if self.recorded and (moved or fresh):
             raise catalogue.rebound_after_emit([*moved, *fresh])
@@ -219,6 +219,13 @@ class DeviceStep(Step):
             self.tensors.pop(name, None)
         self.hosted |= hosted
         self._ready()
+
+    def _elsewhere(self, name: str, tensor: torch.Tensor) -> bool:
+        """Whether a kernel would find other elements through ``tensor`` than it does now."""
+        if tensor.data_ptr() != self.words.get(name):
+            return True
+        old = self.tensors.get(name)
+        return tensor is not old and (old is None or tensor.stride() != old.stride())
 
     def _point(self, name: str, address: int, tensor: torch.Tensor | None) -> None:
         self.words[name] = address

@@ -284,3 +284,18 @@ def test_a_call_that_changes_states_is_refused_while_a_graph_is_captured():
         step.emit()
     assert "being captured" in refused[0]
     assert total.tolist() == [2, 2, 2, 2]
+
+
+def test_another_view_at_the_same_address_is_read_by_its_own_strides(paged):
+    inputs, before = batch(9, 3), paged_buffers(PLAN, REQ, TOK, PAGE_COL)
+    given = on_gpu(at_capacity(inputs))
+    paged(**given)
+    name = "block_table"
+    table = given[name]
+    wide = torch.zeros(len(table), table.shape[1] + 5, dtype=table.dtype, device="cuda")
+    wide[:, : table.shape[1]] = table
+    flat = wide.flatten()[: table.numel()].view(table.shape)
+    paged(**{name: flat})
+    fill(paged, before)
+    paged(**{name: wide[:, : table.shape[1]]})
+    assert wrong(paged, inputs, before) == []
