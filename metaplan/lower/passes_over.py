@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 
 from metaplan import ir
 from metaplan.ir import DType, Monoid
@@ -119,11 +120,17 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum], start: str = "") -> 
     looped = points > height or bool(start)
     body: list[Stmt] = []
     after: list[Stmt] = []
-    stop = _stop(base, rows, points // widths[0], sums)
     if ready:
-        start = _whole(base, out, sums, [p for p in prepared if p is not None], stop)
+        whole = _stop(base, axes[:-1] or axes, sums)
+        start = _whole(base, out, sums, [p for p in prepared if p is not None], whole)
         if all(s.before is None for s in sums):
             return
+    if nested and len(axes) > 1:
+        # The last axis is one of the rows here, and the limits count its points.
+        each = widths[-1]
+        sums = [replace(s, before=_of_points(s.before, each)) for s in sums]
+        start = f"{tight(start)} * {each}" if start else ""
+    stop = _stop(base, rows, sums)
     above = shared.names.fresh("above") if looped else ""
     flat = shared.names.fresh("every")
     span = f"tl.arange(0, {height})" + ("[:, None]" if column else "")
@@ -167,12 +174,20 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum], start: str = "") -> 
     out.extend(after)
 
 
-def _stop(base: Tile, rows: tuple[ir.Axis, ...], inner: int, sums: list[Sum]) -> str:
+def _of_points(before: Before | None, each: int) -> Before | None:
+    """The same limit as a number of points, where a row has ``each`` of them."""
+    if before is None:
+        return None
+    return Before(before.points or f"{tight(before.rows)} * {each}")
+
+
+def _stop(base: Tile, rows: tuple[ir.Axis, ...], sums: list[Sum]) -> str:
     """The row at which the pass ends: the program's first one, or the last live one."""
     stops = list(dict.fromkeys(s.before.rows for s in sums if s.before is not None))
     if stops:
         return stops[0] if len(stops) == 1 else f"tl.maximum({', '.join(stops)})"
     live = base.plain(length_of(rows[0]))
+    inner = prod(base.shared.ranges.bound(axis) for axis in rows[1:])
     return live if inner == 1 else f"{live} * {inner}"
 
 

@@ -13,6 +13,8 @@ ATOMIC = frozenset({Combine.ADD, Combine.MAX, Combine.MIN, Combine.OR})
 """How several points share an element in no order."""
 REDUCED = {Combine.ADD: Monoid.SUM, Combine.MAX: Monoid.MAX, Combine.MIN: Monoid.MIN}
 """How the points of a tile are combined first, where they all name the same element."""
+LOOKS = ir.Scan | ir.Reduce | ir.RowScan | ir.Sort | ir.Fold | ir.Across | ir.Bisect
+"""What has a value of its own here, whatever other points it is made of."""
 
 
 def stored(tile: Tile, w: Write, pointer: str, mask: str) -> list[Stmt]:
@@ -36,12 +38,14 @@ def stored(tile: Tile, w: Write, pointer: str, mask: str) -> list[Stmt]:
 
 def _shapes(tile: Tile, w: Write) -> set[str]:
     """The shapes of the tile that the place of ``w`` has by itself."""
-    place = w.at if w.position is None else (w.position,)
-    deep = [
-        tile.depth(e)
-        for e in ir.walk(*place)
-        if isinstance(e, ir.Offset | ir.Scan | ir.Reduce | ir.RowScan)
-    ]
+    deep: list[int] = []
+    stack = [*(w.at if w.position is None else (w.position,))]
+    while stack:
+        e = stack.pop()
+        if isinstance(e, LOOKS | ir.Offset):
+            deep.append(tile.depth(e))
+        else:
+            stack += ir.children(e)
     return {tile.levels[depth - 1].shape for depth in deep if depth} - {"scalar"}
 
 

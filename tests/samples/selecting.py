@@ -97,3 +97,29 @@ def _(given, to: Loops):
     to.put("tokens", [t + n[r] for t, r in enumerate(owner)][:5], -1)
     to.put("indptr", start(n), sum(n))
     to.put("rows", [k for k in n if k][:2])
+
+
+@mp.plan
+def selected(n: Annotated[i32, "req", mp.below(5)], x: Annotated[i32, "req", mp.below(10)]):
+    """Points chosen by what lies below them."""
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    win = mp.ragged(tok, (x + tok.offset) % 4)
+    busy = mp.compact(req, where=mp.any((x + tok.offset) % 5 == 4, over=tok))
+    heavy = mp.compact(tok, where=mp.sum(win.offset, over=win) > 2)
+    return dict(
+        busy=mp.tail(mp.on(busy, req.index, n), -1),
+        heavy=mp.tail(mp.on(heavy, tok.index, tok.row), -1),
+        heavy_count=heavy.size,
+    )
+
+
+@sample(selected, lambda rng, n: counts(rng, n, x=rng.integers(0, 10, n)), req=6)
+def _(given, to: Loops):
+    n, x = given["n"].tolist(), np.asarray(given["x"]).tolist()
+    tok = [(r, j) for r, k in enumerate(n) for j in range(k)]
+    busy = [r for r, k in enumerate(n) if any((x[r] + j) % 5 == 4 for j in range(k))]
+    to.put("busy", [v for r in busy for v in (r, n[r])], -1)
+    heavy = [(t, r) for t, (r, j) in enumerate(tok) if sum(range((x[r] + j) % 4)) > 2]
+    to.put("heavy", [v for pair in heavy for v in pair], -1)
+    to.put("heavy_count", [len(heavy)])
