@@ -62,6 +62,7 @@ def moe_align(
         if expert_map is not None and mapped == "choices":
             key = mp.where(key >= 0, expert_map[key], -1)
         padded = mp.cdiv(mp.histogram(key, bucket), block) * block
+        first = mp.sum(mp.where(bucket.index < mp.given(key), padded, 0), over=bucket)
         total = mp.sum(padded, over=bucket)
         begin = tile.index * block
         owner = mp.where(begin < total, mp.locate(mp.cumsum(padded), begin) + lowest, lowest)
@@ -70,7 +71,7 @@ def moe_align(
         outputs: mp.Outputs = dict(
             sorted_token_ids=mp.put(
                 row,
-                mp.at(mp.indptr(padded), key) + mp.rank(key),
+                first + mp.rank(key),
                 choice.index,
                 where=key >= 0,
                 combine="distinct",
