@@ -9,6 +9,7 @@ from metaplan.lower.emit import Level, Text, Tile, joined
 from metaplan.lower.passes_over import combined, coordinates, identity, length_of, tight, zero
 from metaplan.lower.scans import Summing
 from metaplan.passes.keeping import grid
+from metaplan.passes.lazy import conjuncts
 from metaplan.passes.place import index
 from metaplan.program import Let, Loop, Stmt
 from metaplan.schedule import power
@@ -41,6 +42,11 @@ def swept(tile: Summing, e: ir.Across) -> Text:
         points = beside(asker, e.over, axes, bound, wide, form)
     else:
         stop = _live(asker, axes, bound)
+        last = _end(e)
+        if last is not None:
+            text, differs = given[last]
+            most = f"tl.max({text})" if differs and form.kind != "scalar" else text
+            stop = f"tl.minimum({stop}, {most})"
         points = Swept(asker, e.over, axes, body, out, first, stop, wide)
     mixed = _Mixed(points, given, form)
     value = mixed.masked(e)
@@ -55,6 +61,19 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     body.extend(points.after)
     out.append(Loop(first, "0", points.stop, str(wide), tuple(body)))
     return name, ATOM
+
+
+def _end(e: ir.Across) -> ir.Given | None:
+    """What is asked for, if only points before that place count."""
+    match e:
+        case ir.Across(ir.Monoid.SUM, ir.Cast(test)):
+            place = index(e.over)
+            for c in conjuncts(test):
+                if isinstance(c, ir.Bin) and c.op is ir.Op.LT and c.lhs == place:
+                    return c.rhs if isinstance(c.rhs, ir.Given) else None
+            return None
+        case _:
+            return None
 
 
 def beside(
@@ -150,7 +169,7 @@ class Swept(Summing):
         widths = [shared.ranges.bound(a) for a in axes]
         names = coordinates(shared, body, axes, widths, flat)
         levels = [
-            Level(axis, name, live, body, "vector", wide)
+            Level(frame(axis)[-1], name, live, body, "vector", wide)
             for axis, name in zip(axes, names, strict=True)
         ]
         super().__init__(shared, asker.root().prelude, levels)
