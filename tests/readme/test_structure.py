@@ -1,9 +1,11 @@
-"""docs/structure.md has a line for every module, and for nothing else."""
+"""docs/structure.md has a line for every module and nothing else, docs/language.md every public name."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+import metaplan
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "metaplan"
@@ -24,3 +26,9 @@ def test_links_of_the_documents_lead_somewhere() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: nothing at {target}"
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = (ROOT / "docs" / "language.md").read_text()
+    told = set(re.findall(r"`(?:mp\.)?(\w+)", page)) | set(re.findall(r"\bmp\.(\w+)", page))
+    assert not set(metaplan.__all__) - told
