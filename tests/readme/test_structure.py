@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import metaplan
+from metaplan.plans import shipped
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "metaplan"
@@ -32,3 +33,9 @@ def test_the_reference_has_every_public_name() -> None:
     page = (ROOT / "docs" / "language.md").read_text()
     told = set(re.findall(r"`(?:mp\.)?(\w+)", page)) | set(re.findall(r"\bmp\.(\w+)", page))
     assert not set(metaplan.__all__) - told
+
+
+def test_the_readme_counts_the_shipped_plans() -> None:
+    told = re.search(r"There are (\d+) shipped plans", (ROOT / "README.md").read_text())
+    assert told is not None
+    assert int(told[1]) == len(shipped())
