@@ -56,7 +56,7 @@ def swept(tile: Summing, e: ir.Across) -> Text:
         out.append(Let(name, own, shared.names.note(e)))
         return name, ATOM
     empty = f"tl.full({form.shape(rows)}, {identity(e.op, dtype)}, tl.{dtype.value})"
-    out.append(Let(name, empty if rows > 1 else zero(e.op, dtype), shared.names.note(e)))
+    out.append(Let(name, zero(e.op, dtype) if form.kind == "scalar" else empty, shared.names.note(e)))
     body.append(Let(name, combined(e.op, name, own)))
     body.extend(points.after)
     out.append(Loop(first, "0", points.stop, str(wide), tuple(body)))
@@ -173,12 +173,16 @@ class Swept(Summing):
             for axis, name in zip(axes, names, strict=True)
         ]
         super().__init__(shared, asker.root().prelude, levels)
-        self.above = asker.root()
+        self.above = self.asker = asker.root()
         self.wanted = asker.root().wanted
         self.memo[index(over)] = flat, ATOM
 
     def owner(self, depth: int) -> Tile:
         return self if depth else super().owner(depth)
+
+    def text(self, e: ir.Expr) -> Text:
+        """What is the same for all points is computed in front of them."""
+        return super().text(e) if self.depth(e) else self.asker.text(e)
 
     def scan(self, e: ir.Expr, of: ir.Expr, over: ir.Axis) -> Text:
         """A running sum along the points that are swept: nothing lies before the first."""
