@@ -55,7 +55,7 @@ class Beside:
         scalars = {i.name: self.batch.inputs[i.name] for i in plan.inputs if not i.dims}
         self.numbers = {n: int(x) for n, x in {**scalars, **self.batch.live}.items()}
         self.placed = {
-            n: torch.tensor([x], dtype=getattr(torch, self.step.slots[n].dtype), device=device)
+            n: torch.tensor([x], dtype=getattr(torch, self.step.arguments[n].dtype), device=device)
             for n, x in self.numbers.items()
         }
         self.staged = bool(self.hosted) or self._short()
@@ -63,7 +63,7 @@ class Beside:
 
     def _short(self) -> bool:
         """Whether arrays have only the live rows: then the step must hear from the host how many those are."""
-        slots = self.step.slots
+        slots = self.step.arguments
         return any(
             slots[n].roots[:1] == (True,) and len(x) < slots[n].capacity[0]
             for n, x in self.tensors.items()

@@ -14,10 +14,10 @@ from metaplan.lang.values import Value, described, lift, name_of, one_branch
 # What a compiled step is itself, beside its outputs, and what compile() takes beside capacities.
 STEP = frozenset(
     (
-        "arrays", "bind", "buffers", "built", "close", "closed", "counts",
+        "arguments", "arrays", "bind", "buffers", "built", "close", "closed", "counts",
         "device", "emit", "explain", "explain_json", "flags", "hosted", "kernels",
         "launch", "launches", "outputs", "params", "plain", "recorded", "ring",
-        "slots", "source", "stage", "staging", "tensors", "values", "words",
+        "source", "stage", "staging", "tensors", "values", "words",
     )
 )  # fmt: skip
 COMPILE = frozenset({"device", "target", "lag"})

@@ -44,7 +44,7 @@ class Compiled:
 
     def _whole(self, name: str, value: Array) -> Array:
         """``value`` with the rows that its axis may have; a root axis may be as long as it is."""
-        slot = self.step.slots[name]
+        slot = self.step.arguments[name]
         missing = slot.capacity[0] - len(value)
         if slot.roots[0] or missing <= 0:
             return value

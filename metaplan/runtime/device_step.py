@@ -80,18 +80,18 @@ class DeviceStep(Step):
             buffer.zero_()
         staged = [
             Field(s.name, TYPES[s.dtype], s.capacity or (1,))
-            for s in self.slots.values()
+            for s in self.arguments.values()
             if s.staged or s.scalar
         ]
         self.ring = Ring(staged, mover_for(device), lag=lag) if staged else None
-        listed = any(s.members for s in self.slots.values())
-        self._tables = Tables(self.slots, device, lag) if listed else None
+        listed = any(s.members for s in self.arguments.values())
+        self._tables = Tables(self.arguments, device, lag) if listed else None
         self.tensors: dict[str, torch.Tensor] = {}
         self.words: dict[str, int] = {}
         self.hosted: dict[str, Any] = {}
         self.recorded = False
         self._changes = bool(built.bound.updates)
-        self._distinct = [n for n, s in self.slots.items() if s.staged and s.distinct]
+        self._distinct = [n for n, s in self.arguments.items() if s.staged and s.distinct]
         self.params = self._params()
         self.plain = Sequence(self._launches(), device)
         self.staging = (
@@ -101,7 +101,7 @@ class DeviceStep(Step):
 
     def _params(self) -> dict[str, list[tuple[str, int | None]]]:
         """The kernel arguments that each slot decides: its pointer, and a stride for each row."""
-        made: dict[str, list[tuple[str, int | None]]] = {n: [] for n in self.slots}
+        made: dict[str, list[tuple[str, int | None]]] = {n: [] for n in self.arguments}
         for kernel in self.built.program.kernels:
             for p in kernel.params:
                 if p.role in (Role.INPUT, Role.LIVE, Role.STRIDE):
@@ -143,7 +143,7 @@ class DeviceStep(Step):
         lists: dict[str, tuple[torch.Tensor, ...]] = {}
         hosted: dict[str, Any] = {}
         for name, value in inputs.items():
-            slot = self.slots[name]
+            slot = self.arguments[name]
             if slot.members:
                 rows = live.get(slot.members[0].along)
                 lists[name] = given.check_list(slot, value, self.device, rows)
@@ -188,9 +188,11 @@ class DeviceStep(Step):
         self, live: dict[str, int | None], new: dict[str, torch.Tensor], lists: dict[str, Any]
     ) -> None:
         """Tensors bound before that are too short for a live number that grew."""
-        held = [(self.slots[n], t) for n, t in self.tensors.items() if n not in new]
+        held = [(self.arguments[n], t) for n, t in self.tensors.items() if n not in new]
         if self._tables is not None:
-            kept = ((self.slots[n], ts) for n, ts in self._tables.tensors.items() if n not in lists)
+            kept = (
+                (self.arguments[n], ts) for n, ts in self._tables.tensors.items() if n not in lists
+            )
             held += [pair for slot, ts in kept for pair in zip(slot.members, ts, strict=True)]
         for slot, tensor in held:
             needed = live.get(slot.along)
@@ -202,7 +204,9 @@ class DeviceStep(Step):
         for name in self._distinct:
             array = new.get(name, self.hosted.get(name))
             if array is not None:
-                given.check_distinct(self.slots[name], array, live.get(self.slots[name].along))
+                given.check_distinct(
+                    self.arguments[name], array, live.get(self.arguments[name].along)
+                )
 
     def _take(self, tensors: dict[str, torch.Tensor], hosted: dict[str, Any]) -> None:
         moved = [n for n, t in tensors.items() if self._elsewhere(n, t)]
@@ -240,12 +244,12 @@ class DeviceStep(Step):
         if tensor is not None:
             return tensor.stride(dim)
         stride = 1
-        for n in self.slots[name].capacity[dim + 1 :]:
+        for n in self.arguments[name].capacity[dim + 1 :]:
             stride *= n
         return stride
 
     def _ready(self) -> None:
-        missing = [n for n in self.slots if n not in self.words]
+        missing = [n for n in self.arguments if n not in self.words]
         self.launch = self._unbound
         if not missing:
             chosen = self.staging if self.hosted else self.plain
@@ -254,7 +258,7 @@ class DeviceStep(Step):
 
     def _unbound(self) -> None:
         self._open()
-        missing = [n for n in self.slots if n not in self.words]
+        missing = [n for n in self.arguments if n not in self.words]
         raise catalogue.missing_arguments(self.built.bound.name, missing)
 
     def _write(self) -> None:
@@ -271,7 +275,7 @@ class DeviceStep(Step):
 
     def emit(self) -> None:
         self._open()
-        if any(n not in self.words for n in self.slots):
+        if any(n not in self.words for n in self.arguments):
             raise catalogue.emit_before_bind(self.built.bound.name)
         # What runs before a capture to warm up must not change a state that each replay changes.
         if self._changes and not capturing():

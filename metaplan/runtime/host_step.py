@@ -30,7 +30,7 @@ class HostStep(Step):
 
     def __call__(self, **inputs: Any) -> None:
         self.bind(**inputs)
-        missing = [n for n in self.slots if n not in self.values]
+        missing = [n for n in self.arguments if n not in self.values]
         if missing:
             raise catalogue.missing_arguments(self.built.bound.name, missing)
         plan = self.built.bound
@@ -42,7 +42,7 @@ class HostStep(Step):
         for i in plan.inputs:
             if not i.dims:
                 arrays[i.name] = arrays[i.name].reshape(1).astype(i.dtype.value)
-        for slot in self.slots.values():
+        for slot in self.arguments.values():
             if slot.given is not None and not slot.scalar:
                 value = arrays[slot.name]
                 each = zip(slot.members, value, strict=True) if slot.members else [(slot, value)]
@@ -60,7 +60,7 @@ class HostStep(Step):
     def bind(self, **inputs: Any) -> Step:
         self._open()
         self._known(inputs)
-        taken = {n: self._taken(self.slots[n], v) for n, v in inputs.items()}
+        taken = {n: self._taken(self.arguments[n], v) for n, v in inputs.items()}
         self.values |= taken
         return self
 

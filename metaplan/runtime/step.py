@@ -52,7 +52,7 @@ class Step(ABC):
 
     def __init__(self, built: Built) -> None:
         self.built = built
-        self.slots: dict[str, Slot] = slots(built.bound, built.placed)
+        self.arguments: dict[str, Slot] = slots(built.bound, built.placed)
         self.closed = False
 
     def __getattr__(self, name: str) -> torch.Tensor:
@@ -101,8 +101,8 @@ class Step(ABC):
 
     def _known(self, inputs: Mapping[str, Any]) -> None:
         for name in inputs:
-            if name not in self.slots:
-                raise catalogue.unknown_argument(self.built.bound.name, name, self.slots)
+            if name not in self.arguments:
+                raise catalogue.unknown_argument(self.built.bound.name, name, self.arguments)
 
     # ------------------------------------------------------- what it is
 
