@@ -88,7 +88,8 @@ def fold_loop(
         stores(inner, body)
     body.extend((*_committed(inner, changes), *ahead.behind))
     turns = AHEAD if ahead.before else 1
-    above.block(len(above.levels)).extend((*ahead.before, way.loop(turns)))
+    if body:
+        above.block(len(above.levels)).extend((*ahead.before, way.loop(turns)))
     for c in every:
         for at, name in enumerate(c.names):
             _memo(above)[c.field(at, When.LAST)] = name, ATOM

@@ -72,9 +72,9 @@ class Simplify:
     def _along(self, e: ir.RowScan | ir.Sort | ir.Fold) -> ir.Expr | None:
         match e:
             # a sum, an order, a fold of at most one point
-            case ir.RowScan(of, over) if collapsed(over):
+            case ir.RowScan(of, over) if self.ranges.bound(over) == 1:
                 return Const(0, ir.dtype_of(of), loc=e.loc)
-            case ir.Sort(of, over) if collapsed(over):
+            case ir.Sort(of, over) if self.ranges.bound(over) == 1:
                 return of
             case ir.Fold(axis) if collapsed(axis):
                 return unfolded(e)

@@ -148,6 +148,56 @@ def _(given, to: Loops):
 
 
 @mp.plan
+def in_parts(
+    n: Annotated[i32, "req", mp.below(6)], x: Annotated[i32, "req", "k", mp.between(-9, 9)]
+):
+    req = mp.axis("req")
+    row = mp.pieces(req, head=mp.minimum(n, 2), rest=n)
+    leaf = mp.ragged(row.rest, row.rest.offset)
+    one = mp.dense(req, 1)
+    own = x[req, row.rest.offset]
+    seen = mp.fold(row.rest, lambda c: dict(v=c.v * 2 % 17 + own), v=mp.carry(n, -99, 99))
+    idle = mp.fold(row.head, lambda c: dict(v=c.v), v=mp.carry(n, 0, 9))
+    return dict(
+        sums=mp.join(row, rest=mp.cumsum(own, per=req)),
+        all_sums=mp.join(row, head=mp.cumsum(row.head.offset + 1), rest=mp.cumsum(own)),
+        folded=mp.join(row, rest=seen.after.v),
+        below=mp.join(row, rest=mp.sum(leaf.offset, over=leaf)),
+        last=seen.last.v + idle.last.v,
+        single=mp.sort(n + one.offset, over=one) + mp.cumsum(one.offset, per=req),
+    )
+
+
+@sample(in_parts, lambda rng, n: counts(rng, n, 6, x=rng.integers(-9, 10, (n, 5))), req=6)
+def _(given, to: Loops):
+    n, x = given["n"].tolist(), np.asarray(given["x"]).tolist()
+    begin, head, total = 0, 0, 0
+    last = []
+    for k, row in zip(n, x, strict=True):
+        first, v = min(k, 2), k
+        heads, sums, alls, folded = [], [], [], []
+        for j in range(first):
+            head += j + 1
+            heads.append(head)
+        for j in range(k):
+            total += row[j]
+            sums.append(sum(row[: j + 1]))
+            alls.append(total)
+            v = v * 2 % 17 + row[j]
+            folded.append(v)
+        to.put("all_sums", heads, start=begin)
+        begin += first
+        to.put("sums", sums, start=begin)
+        to.put("all_sums", alls, start=begin)
+        to.put("folded", folded, start=begin)
+        to.put("below", [sum(range(j)) for j in range(k)], start=begin)
+        begin += k
+        last.append(v + k)
+    to.put("last", last)
+    to.put("single", n)
+
+
+@mp.plan
 def partitions(n: Annotated[i32, "req", mp.below(6)], x: Annotated[i32, "req", mp.below(10)]):
     req = mp.axis("req")
     tok = mp.ragged(req, n)
