@@ -93,7 +93,7 @@ def bench(options: Options) -> Callable[[int, int], tuple[Setup, Batch]]:
             given["seq_lens"] = np.minimum(given["seq_lens"], TOPK - query_of(own))
         batch = Batch(given, {"req": count}, extra=dict(options=own))
         # The engine's buffers have room for one request more.
-        room = (-(-count // 64) * 64 if own.get("tiles") else count) + 1
+        room = (-(-count // 64) * 64 if own.get("tiles") else count) + (not own.get("most"))
         return setup(own, room, SERVED, ROWS, 1 << 20), batch
 
     return at

@@ -89,7 +89,7 @@ def bench(
         own = served(rng, count)
         inputs = {
             **own,
-            "req_to_token": request_table(rng, ROWS, SERVED),
+            "req_to_token": request_table(rng, ROWS, SERVED + 8),
             **more(rng, own["seq_lens"], query),
         }
         sizes = {
