@@ -96,7 +96,8 @@ def schedule(
 def _partials(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Partial]:
     """The sums over more points than a program can sum by itself."""
     made: list[Partial] = []
-    for scan in sums(ir.exprs(plan)):
+    roots = [*ir.exprs(plan), *(e for w in writes(plan) for e in w.roots())]
+    for scan in sums(roots):
         axes = frame(scan.over)
         points, rows = 1, 1
         for axis in axes:

@@ -47,7 +47,7 @@ def test_another_schedule_changes_no_result(sample: Sample, change: str) -> None
         check(sample, compiled, seed, live)
 
 
-@pytest.mark.parametrize("name", ["sums", "compact"])
+@pytest.mark.parametrize("name", ["sums", "compact", "selected"])
 def test_sums_that_take_a_launch_of_their_own(name: str) -> None:
     sample = next(s for s in SAMPLES if s.name == name)
     compiled = Compiled(sample.plan.ir, {**sample.sizes, "req": 70000})
