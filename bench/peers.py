@@ -111,6 +111,9 @@ class Run:
         self.name = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         self.end = time.monotonic() + asked.seconds
         self.peers = peers()
+        unknown = [name for name in asked.peer or () if name not in self.peers]
+        if unknown:
+            raise SystemExit(f"no peer is called {', '.join(unknown)}; see docs/coverage.md")
         self.todo = jobs(asked.peer or self.peers, asked.batch, asked.query)
         self.processes = asked.processes
         self.context = context(PRELOAD)
