@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
 
-from metaplan import ir
+from metaplan import catalogue, ir
 from metaplan.copies import mentioned, of_output
 from metaplan.looking import rows_along, sequence, sums_above
 from metaplan.passes.keeping import updated
@@ -123,7 +123,8 @@ def _sums_reason(partials: list[Partial], limits: Limits) -> str:
 
 def _works(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Work]:
     every = writes(plan)
-    works = [_in_order(plan, every, root) for root in updated(plan)]
+    ordered = (_in_order(plan, every, root) for root in updated(plan))
+    works = [w for w in ordered if w.writes]
     own = {w for work in works for w in work.writes}
     hosted = {number for work in works for number, _ in work.checks}
     for write in every:
@@ -226,16 +227,30 @@ def _host(
 
 def _in_order(plan: ir.Plan, every: list[Write], root: ir.Axis) -> Work:
     """All that is written along an updated root: a program owns a row, reads all, then writes."""
-    states = {u.target for u in plan.updates}
     below = [w for w in every if frame(w.axis)[:1] == (root,)]
-    own = tuple(w for w in below if len(frame(w.axis)) <= 2 or _reads(w, states))
+    for w in below:
+        if len(frame(w.axis)) > 2:
+            _alone(w, plan, every)
+    own = tuple(w for w in below if len(frame(w.axis)) <= 2)
     axes = [(root,), *(frame(w.axis) for w in own)]
     checks = tuple((c.number, c) for c in plan.checks if frame(c.axis) in axes)
     return Work(root.name, (root,), None, own, checks, in_order=True)
 
 
-def _reads(w: Write, states: set[ir.Input]) -> bool:
-    return any(isinstance(e, ir.Load) and e.source in states for e in ir.walk(*w.roots()))
+def _alone(w: Write, plan: ir.Plan, every: list[Write]) -> None:
+    """Raises where ``w``, further below, reads a state that another write reads or changes too.
+
+    Each point may read the element that it changes itself: nobody else does.
+    """
+    for u in plan.updates:
+        for load in _loads(w, u.target):
+            shared = any(_loads(x, u.target) for x in every if x is not w)
+            if w.target != u.target or shared:
+                raise catalogue.state_race(u.target.name, load.loc)
+
+
+def _loads(w: Write, state: ir.Input) -> list[ir.Load]:
+    return [e for e in ir.walk(*w.roots()) if isinstance(e, ir.Load) and e.source == state]
 
 
 def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:

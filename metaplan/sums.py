@@ -19,8 +19,10 @@ def collapsed(axis: ir.Axis) -> bool:
 
 def some(axis: ir.Ragged) -> ir.Expr:
     """Whether a row of an axis with at most one point a row has that point."""
-    if isinstance(axis.length, ir.Cast):
+    if isinstance(axis.length, ir.Cast) and ir.dtype_of(axis.length.of) is ir.DType.BOOL:
         return axis.length.of
+    if isinstance(axis.length, ir.Const):
+        return ir.Const(int(axis.length.value > 0), ir.DType.BOOL, loc=axis.loc)
     return ir.Bin(ir.Op.LT, ir.Const(0, loc=axis.loc), axis.length, loc=axis.loc)
 
 

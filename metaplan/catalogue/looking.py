@@ -16,6 +16,14 @@ def given_alone(name: str, loc: Loc) -> PlanError:
     )
 
 
+def given_unproved(loc: Loc) -> PlanError:
+    return PlanError(
+        "this may fail for some of the points that ask, and what they ask for is no point to count it at",
+        loc=loc,
+        hint="clamp it: mp.minimum(mp.maximum(x, 0), n - 1), or choose: mp.where(x < n, table[...], 0)",
+    )
+
+
 def across_to(loc: Loc) -> PlanError:
     return PlanError(
         "a reduction with mp.given goes over all points of its axis: it has no to=",

@@ -19,6 +19,8 @@ from metaplan.text import ATOM, LEVEL
 
 Text: TypeAlias = "tuple[str, int]"
 
+LOOKS = ir.Scan | ir.Reduce | ir.RowScan | ir.Sort | ir.Fold | ir.Across | ir.Bisect
+"""What has a value of its own here, whatever other points it is made of."""
 TRITON = {d: "tl.int1" if d is DType.BOOL else f"tl.{d.value}" for d in DType}
 
 
@@ -136,6 +138,22 @@ class Tile:
     def _shape(self, depth: int) -> str:
         return self.levels[depth - 1].shape if depth else "scalar"
 
+    def shapes(self, exprs: Iterable[ir.Expr]) -> set[str]:
+        """Along which levels of the tile ``exprs`` differ, as text."""
+        deep: list[int] = []
+        stack = list(exprs)
+        while stack:
+            e = stack.pop()
+            if isinstance(e, LOOKS | ir.Offset):
+                deep.append(0 if self.alike(e) else self.depth(e))
+            else:
+                stack += ir.children(e)
+        return {self._shape(depth) for depth in deep} - {"scalar"}
+
+    def alike(self, e: ir.Expr) -> bool:
+        """Whether ``e``, as text, is one number for all rows of the tile."""
+        return False
+
     def owner(self, depth: int) -> Tile:
         """The tile whose deepest level is ``depth``: where a value of that depth is remembered."""
         tile = self
@@ -241,8 +259,8 @@ class Tile:
         if not e.index:
             return f"tl.load({pointer})"
         address = f"{pointer} + {self.address(source, e.index)}"
-        own, among = self.depth(e), max(self.depth(i) for i in e.index)
-        if self._shape(among) != self._shape(own):
+        own = self.depth(e)
+        if self._shape(own) not in ("scalar", *self.shapes(e.index)):
             address += f" + tl.zeros_like({self.levels[own - 1].offset})"
         guard = self.plain(e.guard) if e.guard is not None else ""
         mask = joined(self.live(self.depth(e)), guard)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from typing import TypeVar
 
 from metaplan import ir
@@ -37,6 +38,10 @@ class Block:
     offsets: tuple[str, ...] = ()
     has_lanes: bool = False
     carry: list[Stmt] | None = None
+
+    def one_row(self, depth: int) -> bool:
+        """Whether all rows of the tile lie under one row of the axis at ``depth``."""
+        return self.rows == 1 or prod(self.widths[depth:]) % self.rows == 0
 
 
 @dataclass(slots=True)
@@ -133,15 +138,23 @@ class Summing(Tile):
         tile.block(at).append(Let(name, made, self.shared.names.note(e)))
         return name, ATOM
 
+    def alike(self, e: ir.Expr) -> bool:
+        if not isinstance(e, ir.Scan):
+            return False
+        depth = self.depth(ir.Offset(normal(e).over))
+        tile = self.owner(depth)
+        assert isinstance(tile, Summing)
+        block = tile.block_at
+        if block is None or (len(tile.levels) == depth and block.has_lanes):
+            return False
+        return block.one_row(depth)
+
     def scan_rows(self, e: ir.Scan, depth: int) -> str:
         """The sum before each row of the tile, for an axis that its rows run along."""
         block = self.block_at
         assert block is not None
-        inner = 1
-        for width in block.widths[depth:]:
-            inner *= width
         before = self.before(e)
-        if block.rows == 1 or inner % block.rows == 0:
+        if block.one_row(depth):
             return before
         # A row's own count is added where its last point is, so that only whole rows lie before.
         last = zip(block.offsets[depth:], block.widths[depth:], strict=True)
@@ -169,9 +182,11 @@ class Summing(Tile):
         return f"{carry} + {inside}"
 
     def _count(self, e: ir.Scan, mask: str) -> str:
-        value = self.plain(e.of)
+        value, level = self.plain(e.of), self.levels[-1]
+        if not mask and self.depth(e.of) < len(self.levels):
+            value = f"{self.at(e.of, 6)} + tl.zeros_like({level.offset})"
         own = self.shared.names.fresh(f"{e.over.name}_count")
-        self.levels[-1].block.append(Let(own, f"tl.where({mask}, {value}, 0)" if mask else value))
+        level.block.append(Let(own, f"tl.where({mask}, {value}, 0)" if mask else value))
         return own
 
     def before(self, e: ir.Scan) -> str:

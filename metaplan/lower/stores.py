@@ -13,15 +13,13 @@ ATOMIC = frozenset({Combine.ADD, Combine.MAX, Combine.MIN, Combine.OR})
 """How several points share an element in no order."""
 REDUCED = {Combine.ADD: Monoid.SUM, Combine.MAX: Monoid.MAX, Combine.MIN: Monoid.MIN}
 """How the points of a tile are combined first, where they all name the same element."""
-LOOKS = ir.Scan | ir.Reduce | ir.RowScan | ir.Sort | ir.Fold | ir.Across | ir.Bisect
-"""What has a value of its own here, whatever other points it is made of."""
 
 
 def stored(tile: Tile, w: Write, pointer: str, mask: str) -> list[Stmt]:
     """``w`` at the points of ``tile`` where ``mask`` holds."""
     assert w.combine is not Combine.LAST, "the winners are chosen by a launch before"
     shapes = {level.shape: level for level in tile.levels if level.shape != "scalar"}
-    named = _shapes(tile, w)
+    named = tile.shapes(w.at if w.position is None else (w.position,))
     if w.combine in REDUCED and shapes:
         if not named:
             return _reduced(tile, w, pointer, mask, "")
@@ -34,19 +32,6 @@ def stored(tile: Tile, w: Write, pointer: str, mask: str) -> list[Stmt]:
     if w.combine in ATOMIC:
         return [Atomic(w.combine.value, pointer, value, mask)]
     return [Store(pointer, value, mask)]
-
-
-def _shapes(tile: Tile, w: Write) -> set[str]:
-    """The shapes of the tile that the place of ``w`` has by itself."""
-    deep: list[int] = []
-    stack = [*(w.at if w.position is None else (w.position,))]
-    while stack:
-        e = stack.pop()
-        if isinstance(e, LOOKS | ir.Offset):
-            deep.append(tile.depth(e))
-        else:
-            stack += ir.children(e)
-    return {tile.levels[depth - 1].shape for depth in deep if depth} - {"scalar"}
 
 
 def _reduced(tile: Tile, w: Write, pointer: str, mask: str, along: str) -> list[Stmt]:

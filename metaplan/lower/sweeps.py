@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from metaplan import ir
@@ -179,6 +180,9 @@ class Swept(Summing):
 
     def owner(self, depth: int) -> Tile:
         return self if depth else super().owner(depth)
+
+    def shapes(self, exprs: Iterable[ir.Expr]) -> set[str]:
+        return {"vector"} if any(map(self.depth, exprs)) else set()
 
     def text(self, e: ir.Expr) -> Text:
         """What is the same for all points is computed in front of them."""

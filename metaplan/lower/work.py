@@ -68,6 +68,18 @@ def _end(where: ir.Expr | None, axis: ir.Axis) -> ir.Expr | None:
     return None
 
 
+def _conjunction(*tests: ir.Expr | None) -> ir.Expr | None:
+    """All of ``tests``: None where each always holds, a constant where one never does."""
+    held: ir.Expr | None = None
+    for test in tests:
+        if test is None or (isinstance(test, ir.Const) and test.value):
+            continue
+        if isinstance(test, ir.Const):
+            return test
+        held = test if held is None else ir.Bin(Op.AND, held, test, loc=test.loc)
+    return held
+
+
 class _Body:
     def __init__(self, shared: Shared, work: Work) -> None:
         self.shared, self.work = shared, row_by_row(carried_along(work))
@@ -352,9 +364,9 @@ class _Body:
     def _stores(self, tile: Summing, writes: tuple[Write, ...], out: list[Stmt], live: str) -> None:
         stores: list[Stmt] = []
         for w in writes:
-            where, inside = w.where, members(w.axis)
-            if inside is not None:
-                where = inside if where is None else ir.Bin(Op.AND, where, inside, loc=w.value.loc)
+            where = _conjunction(w.where, members(w.axis))
+            if isinstance(where, ir.Const):
+                continue
             mask = joined(live, tile.plain(where) if where is not None else "")
             stores.extend(stored(tile, w, self._pointer(tile, w), mask))
         counts: list[Stmt] = []

@@ -135,6 +135,8 @@ class _Proof:
             raise catalogue.trial_unproved(loc)
         if any(isinstance(e, ir.Cell) for e in ir.walk(bad)):
             raise catalogue.cell_unproved(loc)
+        if ir.asked(bad):
+            raise catalogue.given_unproved(loc)
         self.checks.setdefault((axis, bad), ir.Check(axis, bad, message, loc=loc))
 
     def _expect(self, e: ir.Expect, of: ir.Expr, lo: int, hi: int) -> ir.Expr | None:

@@ -78,7 +78,8 @@ class _Lazy(Rewriter):
             case ir.Trial():
                 return self.expr(e)
             case ir.At(of, _, index):
-                return replace(e, of=self.expr(of), index=self.under(index, cond))
+                moved = replace(e, of=self.expr(of), index=self.under(index, cond))
+                return self._named_axes(moved)
             case ir.Where(choice, then, other):
                 first = self.under(choice, cond)
                 yes = self.under(then, _both(cond, first))
@@ -94,7 +95,8 @@ class _Lazy(Rewriter):
                 inner = self.under(of, cond)
                 return replace(e, of=ir.Where(cond, inner, kept, loc=e.loc.unnamed()))
             case _:
-                return ir.rebuild(e, tuple(self.under(c, cond) for c in ir.children(e)))
+                new = ir.rebuild(e, tuple(self.under(c, cond) for c in ir.children(e)))
+                return self._named_axes(new)
 
     def _coarser(self, e: ir.Load, cond: ir.Expr) -> bool:
         """On a coarser axis than ``cond``, and inside whatever it says."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 
 import metaplan as mp
-from metaplan import boolean, i32
+from metaplan import boolean, i32, u8, u16
 from tests.samples.core import Loops, counts, sample, start
 
 
@@ -48,7 +48,7 @@ def under_selected(
         starts=tok.indptr,
         below=mp.sum(col.offset + n, over=col, to=req),
         longest=mp.max(tok.index, over=tok, to=req),
-        running=mp.cumsum(x),
+        running=mp.on(pick, mp.cumsum(x)),
     )
 
 
@@ -69,3 +69,89 @@ def _(given, to: Loops):
     to.put("longest", [ends.get(r, -(2**31)) for r in range(len(n))])
     x = np.asarray(given["x"]).tolist()
     to.put("running", [sum(x[: at + 1]) for at in range(-(-len(some) // 2))])
+
+
+@mp.plan
+def alike(
+    n: Annotated[i32, "req", mp.below(4)],
+    ends: Annotated[u8, "req", mp.below(2)],
+    x: Annotated[u16, "some", mp.below(10)],
+    flag: Annotated[boolean, 1],
+):
+    """What differs from row to row only, where the points of a row are told apart."""
+    req = mp.axis("req")
+    some = mp.compact(req, where=n > 0)
+    row = mp.pieces(some, head=1, rest=1)
+    last = mp.ragged(req, i32(ends))
+    deep = mp.ragged(last, n)
+    col = mp.dense(req, 2)
+    slot = mp.dense(None, 12)
+    early = mp.where(col.index < 0, False, n < 2)
+    chosen = mp.at(some.index + 7, 1)
+    return dict(
+        moved=mp.put(slot, mp.partition(early), col.index, init=-1),
+        wide=mp.on(row, i32(x)),
+        rests=mp.on(deep, deep.index),
+        found=mp.locate(some.index, n),
+        pairs=mp.sum((some.index == mp.given(req.index)) & (row.size > 2), over=some),
+        smallest=mp.put(slot, 3, n, where=True, combine="min", init=9),
+        never=mp.put(slot, 3, n, where=False, combine="max", init=5),
+        other=mp.where(flag[0], chosen, 0),
+    )
+
+
+def _alike(rng, n):
+    return counts(
+        rng, n, 4, ends=rng.integers(0, 2, n), x=rng.integers(0, 10, 6), flag=rng.random(1) < 0.5
+    )
+
+
+@sample(alike, _alike, req=6)
+def _(given, to: Loops):
+    n, ends = given["n"].tolist(), np.asarray(given["ends"]).tolist()
+    x, some = np.asarray(given["x"]).tolist(), [r for r, k in enumerate(n) if k]
+    points = [2 * r + j for r in range(len(n)) for j in range(2)]
+    order = [p for p in points if n[p // 2] < 2] + [p for p in points if n[p // 2] >= 2]
+    to.out["moved"][...] = -1
+    for place, p in enumerate(order):
+        to.out["moved"][place] = p
+    to.put("wide", [x[at] for at in range(len(some)) for _ in range(2)])
+    to.put("rests", list(range(sum(k for k, e in zip(n, ends, strict=True) if e))))
+    to.put("found", [sum(at <= k for at in range(len(some))) for k in n])
+    to.put("pairs", [int(r < len(some) and 2 * len(some) > 2) for r in range(len(n))])
+    to.out["smallest"][...], to.out["never"][...] = 9, 5
+    to.out["smallest"][3] = min([9, *n])
+    to.put("other", [8 if given["flag"][0] and len(some) > 1 else 0])
+
+
+@mp.plan
+def far_below(
+    n: Annotated[i32, "req", "col", mp.below(3)],
+    place: Annotated[i32, "tok", mp.between(-1, 29), mp.DISTINCT],
+    state: Annotated[i32, 30, mp.STATE, mp.between(0, 60)],
+):
+    """An element of a state that a point two levels below its root reads and changes, alone."""
+    req = mp.axis("req")
+    col = mp.dense(req, 3)
+    tok = mp.ragged(col, n)
+    return dict(
+        changed=mp.update(state[place], mp.minimum(state[place], 9) + tok.offset, where=place >= 0),
+        starts=tok.indptr,
+    )
+
+
+def _far_below(rng, n):
+    place = rng.permutation(30)
+    return counts(rng, n, 4) | {"n": rng.integers(0, 3, (n, 3)), "place": np.where(rng.random(30) < 0.2, -1, place), "state": rng.integers(0, 61, 30)}  # fmt: skip
+
+
+@sample(far_below, _far_below, req=5)
+def _(given, to: Loops):
+    place = given["place"].tolist()
+    lengths = [k for row in given["n"].tolist() for k in row]
+    starts = start(lengths)
+    to.put("starts", starts, starts[-1])
+    offsets = [j for k in lengths for j in range(k)]
+    for t, j in enumerate(offsets):
+        if place[t] >= 0:
+            to.out["state"][place[t]] = min(to.out["state"][place[t]], 9) + j
