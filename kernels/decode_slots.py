@@ -63,13 +63,13 @@ def decode_slots_tok(
         tok_each = tl.arange(0, 4)[None, :]
         query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
         tok_counted = (every < req_before) & (tok_each < query_len_2)
-        tok_start_before = tl.sum(tl.where(every < req_before, query_len_2, 0))
         scheduled = tl.load(scheduled_ptr + every, mask=every < req_before, other=0)
         rejected = tl.load(rejected_ptr + every, mask=every < req_before, other=0)
         # pos = mp.expect(scheduled - rejected - query_len + tok.offset, 0, 4095)
         pos = tl.maximum(scheduled - rejected - query_len_2 + tok_each, 0)
         win_length = tl.minimum(pos + 1, 128)
         win_start_before = tl.sum(tl.where(tok_counted, win_length, 0))
+        tok_start_before = tl.sum(tl.where(every < req_before, query_len_2, 0))
         req_count = tl.where(req_live & (tok_offset == 3), query_len, 0)
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tok_index = tok_start + tok_offset
@@ -172,13 +172,13 @@ def decode_slots_tok_tail(
     tok_each = tl.arange(0, 4)[None, :]
     query_len = tl.load(query_len_ptr + every, mask=every < req_size, other=0)
     tok_counted = (every < req_size) & (tok_each < query_len)
+    req_total = tl.sum(tl.where(every < req_size, query_len, 0))
     scheduled = tl.load(scheduled_ptr + every, mask=every < req_size, other=0)
     rejected = tl.load(rejected_ptr + every, mask=every < req_size, other=0)
     # pos = mp.expect(scheduled - rejected - query_len + tok.offset, 0, 4095)
     pos = tl.maximum(scheduled - rejected - query_len + tok_each, 0)
     win_length = tl.minimum(pos + 1, 128)
     window_indptr = tl.sum(tl.where(tok_counted, win_length, 0))
-    req_total = tl.sum(tl.where(every < req_size, query_len, 0))
     for first in range(req_total + program * 1024, 1024, 1024):
         cell = first + tl.arange(0, 1024)
         tl.store(positions_ptr + cell, 0, mask=cell < 1024)

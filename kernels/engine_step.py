@@ -32,11 +32,11 @@ def engine_step_req(
         num_scheduled = tl.load(num_scheduled_ptr + req, mask=req_live, other=0)
         req_count = tl.where(req_live, num_scheduled, 0)
         every = tl.arange(0, 1024)
-        num_scheduled_2 = tl.load(num_scheduled_ptr + every, mask=every < first_row, other=0)
-        tok_start_before = tl.sum(tl.where(every < first_row, num_scheduled_2, 0))
         num_draft = tl.load(num_draft_ptr + every, mask=every < first_row, other=0)
         logit_length = num_draft + 1
         logit_start_before = tl.sum(tl.where(every < first_row, logit_length, 0))
+        num_scheduled_2 = tl.load(num_scheduled_ptr + every, mask=every < first_row, other=0)
+        tok_start_before = tl.sum(tl.where(every < first_row, num_scheduled_2, 0))
         # query_start_loc=tok.indptr
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         num_draft_2 = tl.load(num_draft_ptr + req, mask=req_live, other=0)
@@ -236,7 +236,7 @@ def engine_step_col_0(
         computed = tl.where(real, num_computed_tokens, 0)
         # gone = mp.maximum(computed - group.reach, 0) // group.page
         gone = tl.maximum(computed - 128, 0) // 16
-        for col_0_first in range(0, 8192, 1024):
+        for col_0_first in range(0, tl.minimum(8192, tl.maximum(blocks, blocks_2)), 1024):
             col_0_offset = col_0_first + tl.arange(0, 1024)
             holds = real & (col_0_offset < blocks)
             col_0_index = req_value + col_0_offset
@@ -256,19 +256,19 @@ def engine_step_req_tail(
     program,
     req_size_ptr,
     query_start_loc_ptr,
-    num_scheduled_ptr,
     num_draft_ptr,
+    num_scheduled_ptr,
     cu_num_logits_ptr,
     seq_lens_ptr,
 ):
     """the tails of query_start_loc, cu_num_logits, seq_lens: 1024 cells at a time."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     every = tl.arange(0, 1024)
-    num_scheduled = tl.load(num_scheduled_ptr + every, mask=every < req_size, other=0)
-    query_start_loc = tl.sum(tl.where(every < req_size, num_scheduled, 0))
     num_draft = tl.load(num_draft_ptr + every, mask=every < req_size, other=0)
     logit_length = num_draft + 1
     cu_num_logits = tl.sum(tl.where(every < req_size, logit_length, 0))
+    num_scheduled = tl.load(num_scheduled_ptr + every, mask=every < req_size, other=0)
+    query_start_loc = tl.sum(tl.where(every < req_size, num_scheduled, 0))
     for first in range(req_size + program * 1024, 1025, 1024):
         cell = first + tl.arange(0, 1024)
         tl.store(query_start_loc_ptr + cell, query_start_loc, mask=cell < 1025)
@@ -414,7 +414,7 @@ def engine_step(
         )
     elif program < 1129:
         engine_step_req_tail(
-            program - 1128, req_size_ptr, query_start_loc_ptr, num_scheduled_ptr, num_draft_ptr,
+            program - 1128, req_size_ptr, query_start_loc_ptr, num_draft_ptr, num_scheduled_ptr,
             cu_num_logits_ptr, seq_lens_ptr,
         )
     elif program < 1137:

@@ -37,14 +37,13 @@ def paged_decode_tok(
         query_len = tl.load(query_len_ptr + req, mask=req_live, other=0)
         tok_live = req_live & (tok_offset < query_len)
         req_before = first_row // 8
-        tok_start_before_parts = tl.full([128, 1], 0, tl.int32)
         win_start_before_parts = tl.full([128, 8], 0, tl.int32)
+        tok_start_before_parts = tl.full([128, 1], 0, tl.int32)
         for above in range(0, req_before, 128):
             every = above + tl.arange(0, 128)[:, None]
             tok_each = tl.arange(0, 8)[None, :]
             query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
             tok_counted = (every < req_before) & (tok_each < query_len_2)
-            tok_start_before_parts = tok_start_before_parts + tl.where(every < req_before, query_len_2, 0)
             num_tokens = tl.load(num_tokens_ptr + every, mask=every < req_before, other=0)
             num_rejected = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
             # seq_len = mp.expect(num_tokens - num_rejected, 0, max_model_len)
@@ -54,8 +53,9 @@ def paged_decode_tok(
             # seen = mp.minimum(pos + 1, window)
             seen = tl.minimum(pos + 1, 128)
             win_start_before_parts = win_start_before_parts + tl.where(tok_counted, seen, 0)
-        tok_start_before = tl.sum(tok_start_before_parts)
+            tok_start_before_parts = tok_start_before_parts + tl.where(every < req_before, query_len_2, 0)
         win_start_before = tl.sum(win_start_before_parts)
+        tok_start_before = tl.sum(tok_start_before_parts)
         req_count = tl.where(req_live & (tok_offset == 7), query_len, 0)
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tok_index = tok_start + tok_offset
@@ -101,14 +101,14 @@ def paged_decode_req(
         query_len = tl.load(query_len_ptr + req, mask=req_live, other=0)
         req_count = tl.where(req_live, query_len, 0)
         every = tl.arange(0, 1024)
-        query_len_2 = tl.load(query_len_ptr + every, mask=every < first_row, other=0)
-        tok_start_before = tl.sum(tl.where(every < first_row, query_len_2, 0))
         num_tokens = tl.load(num_tokens_ptr + every, mask=every < first_row, other=0)
         num_rejected = tl.load(num_rejected_ptr + every, mask=every < first_row, other=0)
         # seq_len = mp.expect(num_tokens - num_rejected, 0, max_model_len)
         seq_len = tl.maximum(num_tokens - num_rejected, 0)
         page_length = (seq_len + 15) // 16
         page_start_before = tl.sum(tl.where(every < first_row, page_length, 0))
+        query_len_2 = tl.load(query_len_ptr + every, mask=every < first_row, other=0)
+        tok_start_before = tl.sum(tl.where(every < first_row, query_len_2, 0))
         # cu_seqlens_q=tok.indptr
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         num_tokens_2 = tl.load(num_tokens_ptr + req, mask=req_live, other=0)
@@ -304,13 +304,14 @@ def paged_decode_tok_tail(
 ):
     """the tails of positions, slot_mapping, window_indptr: 1024 cells at a time."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    window_indptr_parts = tl.full([128, 8], 0, tl.int32)
     req_total_parts = tl.full([128, 1], 0, tl.int32)
+    window_indptr_parts = tl.full([128, 8], 0, tl.int32)
     for above in range(0, req_size, 128):
         every = above + tl.arange(0, 128)[:, None]
         tok_each = tl.arange(0, 8)[None, :]
         query_len = tl.load(query_len_ptr + every, mask=every < req_size, other=0)
         tok_counted = (every < req_size) & (tok_each < query_len)
+        req_total_parts = req_total_parts + tl.where(every < req_size, query_len, 0)
         num_tokens = tl.load(num_tokens_ptr + every, mask=every < req_size, other=0)
         num_rejected = tl.load(num_rejected_ptr + every, mask=every < req_size, other=0)
         # seq_len = mp.expect(num_tokens - num_rejected, 0, max_model_len)
@@ -320,9 +321,8 @@ def paged_decode_tok_tail(
         # seen = mp.minimum(pos + 1, window)
         seen = tl.minimum(pos + 1, 128)
         window_indptr_parts = window_indptr_parts + tl.where(tok_counted, seen, 0)
-        req_total_parts = req_total_parts + tl.where(every < req_size, query_len, 0)
-    window_indptr = tl.sum(window_indptr_parts)
     req_total = tl.sum(req_total_parts)
+    window_indptr = tl.sum(window_indptr_parts)
     for first in range(req_total + program * 1024, 8192, 8192):
         cell = first + tl.arange(0, 1024)
         tl.store(positions_ptr + cell, 0, mask=cell < 8192)
@@ -337,9 +337,9 @@ def paged_decode_req_tail(
     program,
     req_size_ptr,
     cu_seqlens_q_ptr,
-    query_len_ptr,
     num_tokens_ptr,
     num_rejected_ptr,
+    query_len_ptr,
     kv_page_indptr_ptr,
     seq_lens_ptr,
     last_page_len_ptr,
@@ -347,14 +347,14 @@ def paged_decode_req_tail(
     """the tails of cu_seqlens_q, seq_lens, kv_page_indptr, last_page_len: 1024 cells at a time."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     every = tl.arange(0, 1024)
-    query_len = tl.load(query_len_ptr + every, mask=every < req_size, other=0)
-    cu_seqlens_q = tl.sum(tl.where(every < req_size, query_len, 0))
     num_tokens = tl.load(num_tokens_ptr + every, mask=every < req_size, other=0)
     num_rejected = tl.load(num_rejected_ptr + every, mask=every < req_size, other=0)
     # seq_len = mp.expect(num_tokens - num_rejected, 0, max_model_len)
     seq_len = tl.maximum(num_tokens - num_rejected, 0)
     page_length = (seq_len + 15) // 16
     kv_page_indptr = tl.sum(tl.where(every < req_size, page_length, 0))
+    query_len = tl.load(query_len_ptr + every, mask=every < req_size, other=0)
+    cu_seqlens_q = tl.sum(tl.where(every < req_size, query_len, 0))
     for first in range(req_size + program * 1024, 1025, 1024):
         cell = first + tl.arange(0, 1024)
         tl.store(cu_seqlens_q_ptr + cell, cu_seqlens_q, mask=cell < 1025)
@@ -455,8 +455,8 @@ def paged_decode(
         )
     elif program < 2161:
         paged_decode_req_tail(
-            program - 2160, req_size_ptr, cu_seqlens_q_ptr, query_len_ptr, num_tokens_ptr,
-            num_rejected_ptr, kv_page_indptr_ptr, seq_lens_ptr, last_page_len_ptr,
+            program - 2160, req_size_ptr, cu_seqlens_q_ptr, num_tokens_ptr, num_rejected_ptr,
+            query_len_ptr, kv_page_indptr_ptr, seq_lens_ptr, last_page_len_ptr,
         )
     else:
         paged_decode_lane_tail(

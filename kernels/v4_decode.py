@@ -49,61 +49,61 @@ def v4_decode_tok(
         query_len = tl.load(query_len_ptr + req, mask=req_live, other=0)
         tok_live = req_live & (tok_offset < query_len)
         req_before = first_row // 8
-        tok_start_before_parts = tl.full([128, 1], 0, tl.int32)
-        swa_start_before_parts = tl.full([128, 8], 0, tl.int32)
-        csa_start_before_parts = tl.full([128, 8], 0, tl.int32)
-        hca_start_before_parts = tl.full([128, 8], 0, tl.int32)
-        compress_4_start_before_parts = tl.full([128, 8], 0, tl.int32)
-        write_4_start_before_parts = tl.full([128, 8], 0, tl.int32)
-        compress_128_start_before_parts = tl.full([128, 8], 0, tl.int32)
         write_128_start_before_parts = tl.full([128, 8], 0, tl.int32)
+        tok_start_before_parts = tl.full([128, 1], 0, tl.int32)
+        compress_128_start_before_parts = tl.full([128, 8], 0, tl.int32)
+        write_4_start_before_parts = tl.full([128, 8], 0, tl.int32)
+        compress_4_start_before_parts = tl.full([128, 8], 0, tl.int32)
+        hca_start_before_parts = tl.full([128, 8], 0, tl.int32)
+        csa_start_before_parts = tl.full([128, 8], 0, tl.int32)
+        swa_start_before_parts = tl.full([128, 8], 0, tl.int32)
         for above in range(0, req_before, 128):
             every = above + tl.arange(0, 128)[:, None]
             tok_each = tl.arange(0, 8)[None, :]
             query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
             tok_counted = (every < req_before) & (tok_each < query_len_2)
-            tok_start_before_parts = tok_start_before_parts + tl.where(every < req_before, query_len_2, 0)
             ctx_sched = tl.load(ctx_sched_ptr + every, mask=every < req_before, other=0)
             num_rejected = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
             # ctx = mp.expect(ctx_sched - num_rejected, 0, longest)
             ctx = tl.maximum(ctx_sched - num_rejected, 0)
+            # last = mp.expect(ctx - query_len + tok.offset, 0, longest - 1)
+            last = tl.maximum(ctx - query_len_2 + tok_each, 0)
+            # writes = last >= mp.maximum(ctx - taps, 0)
+            writes = tl.maximum(ctx - 128, 0) <= last
+            write_128_start_before_parts = write_128_start_before_parts + tl.where(tok_counted, writes.to(tl.int32), 0)
+            tok_start_before_parts = tok_start_before_parts + tl.where(every < req_before, query_len_2, 0)
+            tok_value = last + 1
+            # closes = (last + 1) % ratio == 0
+            closes = tok_value % 128 == 0
+            compress_128_start_before_parts = compress_128_start_before_parts + tl.where(tok_counted, closes.to(tl.int32), 0)
             req_value = ctx - 8
+            writes_2 = tl.maximum(req_value, 0) <= last
+            write_4_start_before_parts = write_4_start_before_parts + tl.where(tok_counted, writes_2.to(tl.int32), 0)
+            closes_2 = tok_value % 4 == 0
+            compress_4_start_before_parts = compress_4_start_before_parts + tl.where(tok_counted, closes_2.to(tl.int32), 0)
+            hca_head_length = ctx // 128
             # pos = mp.expect(ctx - q + tok.offset, 0, longest - 1)
             pos = tl.maximum(req_value + tok_each, 0)
-            tok_value = pos + 1
+            tok_value_2 = pos + 1
             # seen = mp.minimum(pos + 1, window)
-            seen = tl.minimum(tok_value, 128)
-            swa_start_before_parts = swa_start_before_parts + tl.where(tok_counted, seen, 0)
+            seen = tl.minimum(tok_value_2, 128)
+            hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted, hca_head_length + seen, 0)
             # csa_entries = ctx // CSA
             csa_entries = ctx // 4
             # visible = mp.minimum((pos + 1) // CSA, csa_entries)
-            visible = tl.minimum(tok_value // 4, csa_entries)
+            visible = tl.minimum(tok_value_2 // 4, csa_entries)
             # csa = mp.pieces(tok, head=mp.minimum(visible, model.topk), window=seen)
             head = tl.minimum(visible, 1024)
             csa_start_before_parts = csa_start_before_parts + tl.where(tok_counted, head + seen, 0)
-            hca_head_length = ctx // 128
-            hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted, hca_head_length + seen, 0)
-            # last = mp.expect(ctx - query_len + tok.offset, 0, longest - 1)
-            last = tl.maximum(ctx - query_len_2 + tok_each, 0)
-            tok_value_2 = last + 1
-            # closes = (last + 1) % ratio == 0
-            closes = tok_value_2 % 4 == 0
-            compress_4_start_before_parts = compress_4_start_before_parts + tl.where(tok_counted, closes.to(tl.int32), 0)
-            # writes = last >= mp.maximum(ctx - taps, 0)
-            writes = tl.maximum(req_value, 0) <= last
-            write_4_start_before_parts = write_4_start_before_parts + tl.where(tok_counted, writes.to(tl.int32), 0)
-            closes_2 = tok_value_2 % 128 == 0
-            compress_128_start_before_parts = compress_128_start_before_parts + tl.where(tok_counted, closes_2.to(tl.int32), 0)
-            writes_2 = tl.maximum(ctx - 128, 0) <= last
-            write_128_start_before_parts = write_128_start_before_parts + tl.where(tok_counted, writes_2.to(tl.int32), 0)
-        tok_start_before = tl.sum(tok_start_before_parts)
-        swa_start_before = tl.sum(swa_start_before_parts)
-        csa_start_before = tl.sum(csa_start_before_parts)
-        hca_start_before = tl.sum(hca_start_before_parts)
-        compress_4_start_before = tl.sum(compress_4_start_before_parts)
-        write_4_start_before = tl.sum(write_4_start_before_parts)
-        compress_128_start_before = tl.sum(compress_128_start_before_parts)
+            swa_start_before_parts = swa_start_before_parts + tl.where(tok_counted, seen, 0)
         write_128_start_before = tl.sum(write_128_start_before_parts)
+        tok_start_before = tl.sum(tok_start_before_parts)
+        compress_128_start_before = tl.sum(compress_128_start_before_parts)
+        write_4_start_before = tl.sum(write_4_start_before_parts)
+        compress_4_start_before = tl.sum(compress_4_start_before_parts)
+        hca_start_before = tl.sum(hca_start_before_parts)
+        csa_start_before = tl.sum(csa_start_before_parts)
+        swa_start_before = tl.sum(swa_start_before_parts)
         req_count = tl.where(req_live & (tok_offset == 7), query_len, 0)
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tok_index = tok_start + tok_offset
@@ -343,9 +343,9 @@ def v4_decode_swa(
         # seen = mp.minimum(pos + 1, window)
         seen = tl.minimum(tok_value, 128)
         req_before = first_row // 8
-        swa_start_before_parts = tl.full([128, 8], 0, tl.int32)
-        csa_start_before_parts = tl.full([128, 8], 0, tl.int32)
         hca_start_before_parts = tl.full([128, 8], 0, tl.int32)
+        csa_start_before_parts = tl.full([128, 8], 0, tl.int32)
+        swa_start_before_parts = tl.full([128, 8], 0, tl.int32)
         for above in range(0, req_before, 128):
             every = above + tl.arange(0, 128)[:, None]
             tok_each = tl.arange(0, 8)[None, :]
@@ -354,10 +354,11 @@ def v4_decode_swa(
             ctx_sched_2 = tl.load(ctx_sched_ptr + every, mask=every < req_before, other=0)
             num_rejected_2 = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
             ctx_2 = tl.maximum(ctx_sched_2 - num_rejected_2, 0)
+            hca_head_length = ctx_2 // 128
             pos_2 = tl.maximum(ctx_2 - 8 + tok_each, 0)
             tok_value_2 = pos_2 + 1
             seen_2 = tl.minimum(tok_value_2, 128)
-            swa_start_before_parts = swa_start_before_parts + tl.where(tok_counted, seen_2, 0)
+            hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted, hca_head_length + seen_2, 0)
             # csa_entries = ctx // CSA
             csa_entries = ctx_2 // 4
             # visible = mp.minimum((pos + 1) // CSA, csa_entries)
@@ -365,11 +366,10 @@ def v4_decode_swa(
             # csa = mp.pieces(tok, head=mp.minimum(visible, model.topk), window=seen)
             head = tl.minimum(visible, 1024)
             csa_start_before_parts = csa_start_before_parts + tl.where(tok_counted, head + seen_2, 0)
-            hca_head_length = ctx_2 // 128
-            hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted, hca_head_length + seen_2, 0)
-        swa_start_before = tl.sum(swa_start_before_parts)
-        csa_start_before = tl.sum(csa_start_before_parts)
+            swa_start_before_parts = swa_start_before_parts + tl.where(tok_counted, seen_2, 0)
         hca_start_before = tl.sum(hca_start_before_parts)
+        csa_start_before = tl.sum(csa_start_before_parts)
+        swa_start_before = tl.sum(swa_start_before_parts)
         tok_count = tl.where(tok_live, seen, 0)
         swa_start = swa_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(tok_count), 0), 1, keep_dims=True)
         group = tl.load(group_ptr + req, mask=req_live, other=0)
@@ -492,25 +492,25 @@ def v4_decode_batch(
         ctx = tl.maximum(ctx_sched - num_rejected, 0)
         # last = mp.expect(ctx - query_len + tok.offset, 0, longest - 1)
         last = tl.maximum(ctx - query_len + tok_each, 0)
+        # writes = last >= mp.maximum(ctx - taps, 0)
+        writes = tl.maximum(ctx - 128, 0) <= last
+        tok_total_parts = tok_total_parts + tl.where(tok_counted, writes.to(tl.int32), 0)
         tok_value = last + 1
         # closes = (last + 1) % ratio == 0
-        closes = tok_value % 4 == 0
-        tok_total_parts = tok_total_parts + tl.where(tok_counted, closes.to(tl.int32), 0)
-        # writes = last >= mp.maximum(ctx - taps, 0)
-        writes = tl.maximum(ctx - 8, 0) <= last
-        tok_total_2_parts = tok_total_2_parts + tl.where(tok_counted, writes.to(tl.int32), 0)
-        closes_2 = tok_value % 128 == 0
-        tok_total_3_parts = tok_total_3_parts + tl.where(tok_counted, closes_2.to(tl.int32), 0)
-        writes_2 = tl.maximum(ctx - 128, 0) <= last
-        tok_total_4_parts = tok_total_4_parts + tl.where(tok_counted, writes_2.to(tl.int32), 0)
+        closes = tok_value % 128 == 0
+        tok_total_2_parts = tok_total_2_parts + tl.where(tok_counted, closes.to(tl.int32), 0)
+        writes_2 = tl.maximum(ctx - 8, 0) <= last
+        tok_total_3_parts = tok_total_3_parts + tl.where(tok_counted, writes_2.to(tl.int32), 0)
+        closes_2 = tok_value % 4 == 0
+        tok_total_4_parts = tok_total_4_parts + tl.where(tok_counted, closes_2.to(tl.int32), 0)
     tok_total = tl.sum(tok_total_parts)
     tok_total_2 = tl.sum(tok_total_2_parts)
     tok_total_3 = tl.sum(tok_total_3_parts)
     tok_total_4 = tl.sum(tok_total_4_parts)
-    tl.store(num_compress_4_ptr, tok_total)
-    tl.store(num_write_4_ptr, tok_total_2)
-    tl.store(num_compress_128_ptr, tok_total_3)
-    tl.store(num_write_128_ptr, tok_total_4)
+    tl.store(num_compress_4_ptr, tok_total_4)
+    tl.store(num_write_4_ptr, tok_total_3)
+    tl.store(num_compress_128_ptr, tok_total_2)
+    tl.store(num_write_128_ptr, tok_total)
 
 
 @triton.jit
@@ -544,10 +544,10 @@ def v4_decode_req_sums(
             last = tl.maximum(ctx - query_len + tok_offset, 0)
             tok_value = last + 1
             # closes = (last + 1) % ratio == 0
-            closes = tok_value % 4 == 0
+            closes = tok_value % 128 == 0
             tok_sum = tl.sum(tl.where(tok_counted, closes.to(tl.int32), 0), 1, keep_dims=True)
             req_before_parts = req_before_parts + tl.where(every < first_row, tok_sum, 0)
-            closes_2 = tok_value % 128 == 0
+            closes_2 = tok_value % 4 == 0
             tok_sum_2 = tl.sum(tl.where(tok_counted, closes_2.to(tl.int32), 0), 1, keep_dims=True)
             req_before_2_parts = req_before_2_parts + tl.where(every < first_row, tok_sum_2, 0)
         req_before = tl.sum(req_before_parts)
@@ -563,11 +563,11 @@ def v4_decode_req_sums(
         closes_3 = tok_value_2 % 4 == 0
         tok_sum_3 = tl.sum(tl.where(tok_counted_2, closes_3.to(tl.int32), 0), 1, keep_dims=True)
         req_count = tl.where(req_live, tok_sum_3, 0)
-        req_sum = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
+        req_sum = req_before_2 + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
         closes_4 = tok_value_2 % 128 == 0
         tok_sum_4 = tl.sum(tl.where(tok_counted_2, closes_4.to(tl.int32), 0), 1, keep_dims=True)
         req_count_2 = tl.where(req_live, tok_sum_4, 0)
-        req_sum_2 = req_before_2 + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count_2), 0), 1, keep_dims=True)
+        req_sum_2 = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count_2), 0), 1, keep_dims=True)
         tl.store(cu_compress_4_ptr + req, req_sum, mask=req_live)
         tl.store(cu_compress_128_ptr + req, req_sum_2, mask=req_live)
 
@@ -592,8 +592,8 @@ def v4_decode_tok_tail(
     qo_indptr, n_committed_per_token: 1024 cells at a time.
     """
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    tok_total_parts = tl.full([128, 8], 0, tl.int32)
     req_total_parts = tl.full([128, 1], 0, tl.int32)
+    tok_total_parts = tl.full([128, 8], 0, tl.int32)
     tok_total_2_parts = tl.full([128, 8], 0, tl.int32)
     tok_total_3_parts = tl.full([128, 8], 0, tl.int32)
     for above in range(0, req_size, 128):
@@ -601,17 +601,18 @@ def v4_decode_tok_tail(
         tok_each = tl.arange(0, 8)[None, :]
         query_len = tl.load(query_len_ptr + every, mask=every < req_size, other=0)
         tok_counted = (every < req_size) & (tok_each < query_len)
+        req_total_parts = req_total_parts + tl.where(every < req_size, query_len, 0)
         ctx_sched = tl.load(ctx_sched_ptr + every, mask=every < req_size, other=0)
         num_rejected = tl.load(num_rejected_ptr + every, mask=every < req_size, other=0)
         # ctx = mp.expect(ctx_sched - num_rejected, 0, longest)
         ctx = tl.maximum(ctx_sched - num_rejected, 0)
+        hca_head_length = ctx // 128
         # pos = mp.expect(ctx - q + tok.offset, 0, longest - 1)
         pos = tl.maximum(ctx - 8 + tok_each, 0)
         tok_value = pos + 1
         # seen = mp.minimum(pos + 1, window)
         seen = tl.minimum(tok_value, 128)
-        tok_total_parts = tok_total_parts + tl.where(tok_counted, seen, 0)
-        req_total_parts = req_total_parts + tl.where(every < req_size, query_len, 0)
+        tok_total_parts = tok_total_parts + tl.where(tok_counted, hca_head_length + seen, 0)
         # csa_entries = ctx // CSA
         csa_entries = ctx // 4
         # visible = mp.minimum((pos + 1) // CSA, csa_entries)
@@ -619,10 +620,9 @@ def v4_decode_tok_tail(
         # csa = mp.pieces(tok, head=mp.minimum(visible, model.topk), window=seen)
         head = tl.minimum(visible, 1024)
         tok_total_2_parts = tok_total_2_parts + tl.where(tok_counted, head + seen, 0)
-        hca_head_length = ctx // 128
-        tok_total_3_parts = tok_total_3_parts + tl.where(tok_counted, hca_head_length + seen, 0)
-    tok_total = tl.sum(tok_total_parts)
+        tok_total_3_parts = tok_total_3_parts + tl.where(tok_counted, seen, 0)
     req_total = tl.sum(req_total_parts)
+    tok_total = tl.sum(tok_total_parts)
     tok_total_2 = tl.sum(tok_total_2_parts)
     tok_total_3 = tl.sum(tok_total_3_parts)
     graph_requests = tl.load(graph_requests_ptr)
@@ -639,9 +639,9 @@ def v4_decode_tok_tail(
     end_2 = tl.minimum(kv_indptr_swa, 8192) + 1
     for first in range(req_total + program * 1024, end_2, 8192):
         cell = first + tl.arange(0, 1024)
-        tl.store(kv_indptr_swa_ptr + cell, tok_total, mask=cell < end_2)
+        tl.store(kv_indptr_swa_ptr + cell, tok_total_3, mask=cell < end_2)
         tl.store(kv_indptr_csa_ptr + cell, tok_total_2, mask=cell < end_2)
-        tl.store(kv_indptr_hca_ptr + cell, tok_total_3, mask=cell < end_2)
+        tl.store(kv_indptr_hca_ptr + cell, tok_total, mask=cell < end_2)
         tl.store(qo_indptr_ptr + cell, req_total, mask=cell < end_2)
 
 
@@ -663,13 +663,12 @@ def v4_decode_req_tail(
     """
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     graph_requests = tl.load(graph_requests_ptr)
-    cu_seqlens_q_parts = tl.full([128, 1], 0, tl.int32)
     req_total_parts = tl.full([128, 1], 0, tl.int32)
     req_total_2_parts = tl.full([128, 1], 0, tl.int32)
+    cu_seqlens_q_parts = tl.full([128, 1], 0, tl.int32)
     for above in range(0, req_size, 128):
         every = above + tl.arange(0, 128)[:, None]
         query_len = tl.load(query_len_ptr + every, mask=every < req_size, other=0)
-        cu_seqlens_q_parts = cu_seqlens_q_parts + tl.where(every < req_size, query_len, 0)
         tok_offset = tl.arange(0, 8)[None, :]
         tok_counted = (every < req_size) & (tok_offset < query_len)
         ctx_sched = tl.load(ctx_sched_ptr + every, mask=every < req_size, other=0)
@@ -680,20 +679,21 @@ def v4_decode_req_tail(
         last = tl.maximum(ctx - query_len + tok_offset, 0)
         tok_value = last + 1
         # closes = (last + 1) % ratio == 0
-        closes = tok_value % 4 == 0
+        closes = tok_value % 128 == 0
         tok_sum = tl.sum(tl.where(tok_counted, closes.to(tl.int32), 0), 1, keep_dims=True)
         req_total_parts = req_total_parts + tl.where(every < req_size, tok_sum, 0)
-        closes_2 = tok_value % 128 == 0
+        closes_2 = tok_value % 4 == 0
         tok_sum_2 = tl.sum(tl.where(tok_counted, closes_2.to(tl.int32), 0), 1, keep_dims=True)
         req_total_2_parts = req_total_2_parts + tl.where(every < req_size, tok_sum_2, 0)
-    cu_seqlens_q = tl.sum(cu_seqlens_q_parts)
+        cu_seqlens_q_parts = cu_seqlens_q_parts + tl.where(every < req_size, query_len, 0)
     req_total = tl.sum(req_total_parts)
     req_total_2 = tl.sum(req_total_2_parts)
+    cu_seqlens_q = tl.sum(cu_seqlens_q_parts)
     for first in range(req_size + program * 1024, 1025, 1024):
         cell = first + tl.arange(0, 1024)
         tl.store(cu_seqlens_q_ptr + cell, cu_seqlens_q, mask=cell < 1025)
-        tl.store(cu_compress_4_ptr + cell, req_total, mask=cell < 1025)
-        tl.store(cu_compress_128_ptr + cell, req_total_2, mask=cell < 1025)
+        tl.store(cu_compress_4_ptr + cell, req_total_2, mask=cell < 1025)
+        tl.store(cu_compress_128_ptr + cell, req_total, mask=cell < 1025)
     end = tl.minimum(graph_requests, 1024)
     for first in range(req_size + program * 1024, end, 1024):
         cell = first + tl.arange(0, 1024)
