@@ -46,3 +46,10 @@ def sums_above(axes: tuple[ir.Axis, ...], roots: Roots) -> bool:
             case _:
                 stack += ir.children(e)
     return False
+
+
+def updated(plan: ir.Plan) -> list[ir.Axis]:
+    """The root axes whose rows a plan reads and updates."""
+    read = {e.source for e in ir.walk(*ir.exprs(plan)) if isinstance(e, ir.Load)}
+    changes = [u for u in plan.updates if u.axis is not None and u.target in read]
+    return list(dict.fromkeys(frame(u.axis)[0] for u in changes))

@@ -13,8 +13,7 @@ from math import prod
 
 from metaplan import catalogue, ir
 from metaplan.copies import mentioned, of_output
-from metaplan.looking import rows_along, sequence, sums_above
-from metaplan.passes.keeping import updated
+from metaplan.looking import rows_along, sequence, sums_above, updated
 from metaplan.ranges import Ranges
 from metaplan.sums import frame, normal, sums
 from metaplan.target import Target

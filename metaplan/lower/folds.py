@@ -42,8 +42,10 @@ def folded(tile: Summing, e: ir.Fold) -> Text:
     assert e.when is When.LAST, "what is carried to a point is stored in the loop"
     above = tile.owner(tile.depth(e))
     assert isinstance(above, Summing)
-    fold_loop(above, e.axis, (), (e,))
-    return _memo(above)[e]
+    running = Rewriter(_Running(e.axis).inside).expr(e)
+    above.also([running])
+    fold_loop(above, e.axis, (), (running,))
+    return _memo(above)[running]
 
 
 def fold_loop(
@@ -150,6 +152,11 @@ def _memo(above: Summing) -> MutableMapping[ir.Expr, Text]:
 
 def carried_along(work: Work) -> Work:
     """``work`` in which the running sums along a fold's axis are carried like it."""
+    folds = [e for e in ir.near(*work.roots) if isinstance(e, ir.Fold)]
+    ways = dict.fromkeys(frame(w.axis) for w in work.writes)
+    for axis in sorted({e.axis for e in folds}, key=lambda a: -len(frame(a))):
+        for way in ways:
+            work = work.mapped(way, Rewriter(_Running(axis).inside).expr)
     along = {sequence(frame(w.axis), w.roots()) for w in work.writes}
     for axis in (work.sequence,) if not work.in_order else along:
         if axis is not None:
@@ -163,6 +170,13 @@ class _Running:
 
     axis: ir.Axis
     count: int = 0
+
+    def inside(self, e: ir.Expr) -> ir.Expr | None:
+        """The same in the steps of folds along ``axis``."""
+        if not isinstance(e, ir.Fold) or e.axis != self.axis:
+            return None
+        made = replace(e, steps=tuple(map(Rewriter(self.rule).expr, e.steps)))
+        return made if made != e else None
 
     def rule(self, e: ir.Expr) -> ir.Expr | None:
         match e:

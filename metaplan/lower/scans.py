@@ -78,8 +78,14 @@ class Summing(Tile):
 
     def prepare(self, roots: list[ir.Expr]) -> None:
         """Remembers the running sums that ``roots`` need, so that one pass serves a branch."""
-        scans: dict[ir.Scan, None] = {}
-        totals: dict[ir.Reduce, None] = {}
+        self.wanted = Wanted()
+        self.also(roots)
+
+    def also(self, roots: list[ir.Expr]) -> None:
+        """Remembers those of ``roots`` too, which nobody knew of before."""
+        wanted = self.root().wanted
+        assert wanted is not None
+        scans, totals = dict.fromkeys(wanted.scans), dict.fromkeys(wanted.totals)
         for e in ir.near(*roots):
             match e:
                 case ir.Scan():
@@ -90,7 +96,7 @@ class Summing(Tile):
                     totals.setdefault(whole(total_of(axis)))
                 case _:
                     pass
-        self.wanted = Wanted(list(scans), list(totals))
+        wanted.scans, wanted.totals = list(scans), list(totals)
 
     # -------------------------------------------- rows, folds and searches
 

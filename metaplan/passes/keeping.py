@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from metaplan import catalogue, ir
 from metaplan.ir import Combine, Op
-from metaplan.looking import sequence
+from metaplan.looking import sequence, updated
 from metaplan.naming import assigned_name
 from metaplan.passes.bind import LIMIT
 from metaplan.passes.place import index
@@ -37,7 +37,7 @@ class Keeper:
         self.shapes: list[ir.Dense] = []
         self.ready: Mapping[ir.Expr, int] = {}
         """What may be read instead of computed, where that makes nothing wait."""
-        self._folding = False
+        self._folding = 0
         self._updated = updated(plan)
         self._taken = {x.name for x in (*plan.inputs, *plan.axes, *plan.outputs)}
         self._axes: dict[ir.Axis, ir.Axis] = {}
@@ -72,7 +72,7 @@ class Keeper:
     def value(self, e: ir.Expr, own: ir.Axis | None) -> ir.Expr:
         """``e`` for a program that computes it at its points of ``own``."""
         outer, carried = self._folding, sequence(frame(own), (e,))
-        self._folding = carried is not None
+        self._folding = int(carried is not None)
         made = self._value(e, own)
         self._folding = outer
         return made
@@ -86,6 +86,8 @@ class Keeper:
 
         match e:
             case ir.Scan(of, over):
+                if self._folding and frame(over) == frame(own) and self._summed(of, over):
+                    return self.keep(e, over)
                 return replace(e, of=self.inside(of), over=self.axis(over))
             case ir.Reduce(_, of, over, to):
                 rows = to is not None
@@ -118,10 +120,16 @@ class Keeper:
 
     def _stepped(self, e: ir.Expr, axis: ir.Axis) -> ir.Expr:
         """A step reads what is sorted from memory: no row lies in its lanes."""
-        outer, self._folding = self._folding, True
+        self._folding += 1
         made = self._value(e, axis)
-        self._folding = outer
+        self._folding -= 1
         return made
+
+    def _summed(self, of: ir.Expr, over: ir.Axis) -> bool:
+        """Whether a sum along a fold's own axis needs more than the rows before and a carry in this one."""
+        rows = (x for x in ir.walk(of) if isinstance(x, ir.Reduce) and x.to is not None)
+        deep = self._folding > 2 or any(frame(x.over) != frame(x.to) for x in rows)
+        return deep and ir.parent(over) is not None
 
     def _owned(self, axis: ir.Axis) -> bool:
         """Whether ``axis`` is a root whose rows are updated, each by a program that sees no other."""
@@ -312,13 +320,6 @@ class Keeper:
 
 
 _LOOKS = ir.Scan | ir.Reduce | ir.RowScan | ir.Sort | ir.Fold | ir.At | ir.Bisect | ir.Across
-
-
-def updated(plan: ir.Plan) -> list[ir.Axis]:
-    """The root axes whose rows a plan reads and updates."""
-    read = {e.source for e in ir.walk(*ir.exprs(plan)) if isinstance(e, ir.Load)}
-    changes = [u for u in plan.updates if u.axis is not None and u.target in read]
-    return list(dict.fromkeys(frame(u.axis)[0] for u in changes))
 
 
 def grid(axis: ir.Axis | None) -> bool:

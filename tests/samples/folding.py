@@ -204,6 +204,47 @@ def _(given, to: Loops):
 
 
 @mp.plan
+def running_folds(n: Annotated[i32, "req", mp.below(6)]):
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    win = mp.ragged(tok, tok.offset % 3)
+    far = mp.fold(req, lambda c: dict(v=(c.v + tok.indptr) % 97), v=mp.carry(1, 0, 99))
+    near = mp.fold(
+        win, lambda c: dict(v=(c.v + mp.cumsum(win.offset + 1)) % 97), v=mp.carry(tok.offset, 0, 99)
+    )
+    both = mp.fold(tok, lambda c: dict(v=(c.v * 2 + near.last.v) % 97), v=mp.carry(0, 0, 99))
+    rows = mp.fold(
+        tok, lambda c: dict(v=(c.v + mp.cumsum(tok.offset, per=req) * 3) % 97), v=mp.carry(n, 0, 99)
+    )
+    return dict(far=far.last.v, near=near.last.v, both=both.after.v, rows=rows.last.v)
+
+
+@sample(running_folds, counts, req=6)
+def _(given, to: Loops):
+    n = given["n"].tolist()
+    far, total = 1, 0
+    nears, boths, rows = [], [], []
+    for r, k in enumerate(n):
+        far = (far + sum(n[:r])) % 97
+        both, row, sums = 0, k, 0
+        for j in range(k):
+            near = j
+            for i in range(j % 3):
+                total += i + 1
+                near = (near + total) % 97
+            nears.append(near)
+            both = (both * 2 + near) % 97
+            boths.append(both)
+            sums += j
+            row = (row + sums * 3) % 97
+        rows.append(row)
+    to.put("far", [far])
+    to.put("near", nears)
+    to.put("both", boths)
+    to.put("rows", rows)
+
+
+@mp.plan
 def broken_folds(n: Annotated[i32, "req", mp.below(6)], x: Annotated[i32, "req", "k"]):
     req = mp.axis("req")
     tok = mp.ragged(req, n)
