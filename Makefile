@@ -7,6 +7,7 @@ PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 VENV   := .venv
 ENGINES := vllm==0.33.0 sglang==0.5.23
+HEADERS := flashinfer-python==0.7.2.post1
 
 empty :=
 space := $(empty) $(empty)
@@ -71,8 +72,8 @@ test-device: $(DEV)
 	fi
 
 test-peers: $(DEV)
-	@echo "tests/peers: beside the sources of $(ENGINES)"
-	@$(PY) tests/peers/fetch.py $(ENGINES)
+	@echo "tests/peers: beside the sources of $(ENGINES) $(HEADERS)"
+	@$(PY) tests/peers/fetch.py $(ENGINES) $(HEADERS)
 	@TRITON_INTERPRET=1 PYTHONPATH=$(subst $(space),:,$(foreach e,$(ENGINES),.engines/$(subst ==,-,$(e)))) $(PYTEST) tests/peers
 
 clean: ## remove what make made: .venv, .engines
