@@ -124,7 +124,7 @@ def sglang_dsa_topk(
         index = mp.where(column.offset < topk, topk_indices[req, tok.offset, column.offset], -1)
         chosen = index >= 0
         slot = mp.where(chosen, req_to_token[req_pool_indices, index], -1)
-        outputs: Outputs = dict()
+        outputs: Outputs = {}
         if lengths:
             found = mp.sum(chosen, over=column)
             slot = mp.where((found == 0) & (column.offset == 0), 0, slot)
