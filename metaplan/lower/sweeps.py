@@ -57,7 +57,9 @@ def swept(tile: Summing, e: ir.Across) -> Text:
         out.append(Let(name, own, shared.names.note(e)))
         return name, ATOM
     empty = f"tl.full({form.shape(rows)}, {identity(e.op, dtype)}, tl.{dtype.value})"
-    out.append(Let(name, zero(e.op, dtype) if form.kind == "scalar" else empty, shared.names.note(e)))
+    out.append(
+        Let(name, zero(e.op, dtype) if form.kind == "scalar" else empty, shared.names.note(e))
+    )
     body.append(Let(name, combined(e.op, name, own)))
     body.extend(points.after)
     out.append(Loop(first, "0", points.stop, str(wide), tuple(body)))

@@ -330,7 +330,9 @@ PEERS = (
         ),
         batches=extended,
         theirs=extend(("window_kv_", "kv_"), use_ragged=False),
-        bench=bench(lambda: sglang_flashinfer_extend(window=1024, moved=True, most=8, **LARGE), both),
+        bench=bench(
+            lambda: sglang_flashinfer_extend(window=1024, moved=True, most=8, **LARGE), both
+        ),
     ),
     Peer(
         name="SGLang FlashInfer slot lists, prefixes with sliding window",
