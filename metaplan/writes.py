@@ -38,7 +38,6 @@ class Write:
         extra = [e for e in (self.position, self.where) if e is not None]
         return (*self.at, *extra, self.value)
 
-
     def mapped(self, rule: Callable[[ir.Expr], ir.Expr]) -> Write:
         """The same write of other expressions."""
         return replace(
