@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from metaplan import ir
 from metaplan.sums import frame
@@ -12,10 +12,28 @@ Roots = Iterable[ir.Expr]
 
 def sequence(axes: tuple[ir.Axis, ...], roots: Roots) -> ir.Axis | None:
     """The axis along which something is carried to the points of ``axes``, or past the last one below each of them."""
-    folds = [e for e in ir.near(*roots) if isinstance(e, ir.Fold)]
+    folds = [e for e in _points(roots) if isinstance(e, ir.Fold)]
     to_points = (e.axis for e in folds if e.when is not ir.When.LAST and frame(e.axis) == axes)
     past = (e.axis for e in folds if e.when is ir.When.LAST and frame(ir.parent(e.axis)) == axes)
     return next(to_points, next(past, None))
+
+
+def _points(roots: Roots) -> Iterator[ir.Expr]:
+    """What the points themselves compute one after the other: what is sorted lies in lanes before."""
+    stack, seen = list(roots), set[ir.Expr]()
+    while stack:
+        e = stack.pop()
+        if e in seen:
+            continue
+        seen.add(e)
+        yield e
+        match e:
+            case ir.Across(_, of):
+                stack += [g.of for g in ir.asked(of)]
+            case ir.Sort():
+                pass
+            case _:
+                stack += ir.children(e)
 
 
 def rows_along(axes: tuple[ir.Axis, ...], roots: Roots) -> list[ir.RowScan | ir.Sort]:
@@ -53,3 +71,22 @@ def updated(plan: ir.Plan) -> list[ir.Axis]:
     read = {e.source for e in ir.walk(*ir.exprs(plan)) if isinstance(e, ir.Load)}
     changes = [u for u in plan.updates if u.axis is not None and u.target in read]
     return list(dict.fromkeys(frame(u.axis)[0] for u in changes))
+
+
+def bound_elsewhere(e: ir.Expr) -> ir.Expr | None:
+    """What stands in ``e`` for something that is known outside of it only."""
+    inside: set[ir.Expr] = set()
+    for x in ir.walk(e):
+        match x:
+            case ir.Bisect(_, _, _, trial):
+                inside.add(trial)
+            case ir.Fold(_, _, _, carries):
+                inside |= set(carries)
+            case _:
+                pass
+    for x in ir.walk(e):
+        if isinstance(x, ir.Trial | ir.Carry) and x not in inside:
+            return x
+    for given in ir.asked(e):
+        return given
+    return None

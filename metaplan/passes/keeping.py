@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from metaplan import catalogue, ir
 from metaplan.ir import Combine, Op
-from metaplan.looking import sequence, updated
+from metaplan.looking import bound_elsewhere, sequence, updated
 from metaplan.naming import assigned_name
 from metaplan.passes.bind import LIMIT
 from metaplan.passes.place import index
@@ -38,6 +38,7 @@ class Keeper:
         self.ready: Mapping[ir.Expr, int] = {}
         """What may be read instead of computed, where that makes nothing wait."""
         self._folding = 0
+        self._along: ir.Expr | None = None
         self._updated = updated(plan)
         self._taken = {x.name for x in (*plan.inputs, *plan.axes, *plan.outputs)}
         self._axes: dict[ir.Axis, ir.Axis] = {}
@@ -105,10 +106,17 @@ class Keeper:
                 ordered = isinstance(e, ir.Sort) and (self._folding or self._owned(over))
                 if frame(own)[-1:] != frame(over)[-1:] or ordered:
                     return self.keep(e, over)
-                return replace(e, of=here(of), over=self.axis(over))
+                outer, self._along = self._along, e
+                inner = here(of)
+                self._along = outer
+                return replace(e, of=inner, over=self.axis(over))
             case ir.Fold(axis, inits, steps, _, _, when):
                 own_axis = ir.parent(axis) if when is ir.When.LAST else axis
-                if frame(own_axis) != frame(own) or (self._owned(axis) and own is not None):
+                past = self._along is not None and when is ir.When.LAST
+                elsewhere = (
+                    past or isinstance(self._along, ir.Sort) or frame(own_axis) != frame(own)
+                )
+                if elsewhere or (self._owned(axis) and own is not None):
                     return self.keep(e, own_axis)
                 inits = tuple(map(here, inits))
                 steps = tuple(self._stepped(x, axis) for x in steps)
@@ -201,7 +209,7 @@ class Keeper:
             return self.value(x, None)
         if not grid(over):
             if x == index(over):
-                return self.inside(x, ir.chain(over))
+                return self.tidy_index(over)
             return ir.Load(self.source(x, over, packed=True), (self.tidy_index(over),), loc=x.loc)
         return self._pointwise(x, over)
 
@@ -239,10 +247,10 @@ class Keeper:
             free = bound_elsewhere(e)
             if free is not None:
                 raise catalogue.too_deep(free.loc, e.loc)
-            outer = self.ready, self._updated
-            self.ready, self._updated = {}, []
+            outer = self.ready, self._updated, self._along
+            self.ready, self._updated, self._along = {}, [], None
             value, own = self.value(e, axis), self.place(axis)
-            self.ready, self._updated = outer
+            self.ready, self._updated, self._along = outer
             self._sources[e, packed] = self._store(e, value, own, packed)
         return self._sources[e, packed]
 
@@ -357,25 +365,6 @@ def inlined(of: ir.Expr, axis: ir.Axis) -> bool:
         return False
     plain = ir.Const | ir.Load | ir.Bin | ir.Not | ir.Where | ir.Cast | ir.Offset | ir.Choice
     return all(isinstance(x, plain) for x in ir.walk(of))
-
-
-def bound_elsewhere(e: ir.Expr) -> ir.Expr | None:
-    """What stands in ``e`` for something that is known outside of it only."""
-    inside: set[ir.Expr] = set()
-    for x in ir.walk(e):
-        match x:
-            case ir.Bisect(_, _, _, trial):
-                inside.add(trial)
-            case ir.Fold(_, _, _, carries):
-                inside |= set(carries)
-            case _:
-                pass
-    for x in ir.walk(e):
-        if isinstance(x, ir.Trial | ir.Carry) and x not in inside:
-            return x
-    for given in ir.asked(e):
-        return given
-    return None
 
 
 def _moved(e: ir.Expr, axis: ir.Axis, place: ir.Expr, live: ir.Expr) -> ir.Expr:

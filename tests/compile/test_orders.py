@@ -30,7 +30,7 @@ LAUNCHES = {
     "folds": 1,
     "batch_folds": 2,
     "packed": 3,
-    "running_folds": 2,
+    "running_folds": 3,
     "in_parts": 1,
     "chunked": 1,
     "bisected": 1,

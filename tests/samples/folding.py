@@ -216,7 +216,15 @@ def running_folds(n: Annotated[i32, "req", mp.below(6)]):
     rows = mp.fold(
         tok, lambda c: dict(v=(c.v + mp.cumsum(tok.offset, per=req) * 3) % 97), v=mp.carry(n, 0, 99)
     )
-    return dict(far=far.last.v, near=near.last.v, both=both.after.v, rows=rows.last.v)
+    return dict(
+        far=far.last.v,
+        near=near.last.v,
+        both=both.after.v,
+        rows=rows.last.v,
+        ordered=mp.sort(both.before.v, over=tok),
+        nears_ordered=mp.sort(near.last.v, over=tok, descending=True),
+        nears_summed=mp.cumsum(near.last.v, per=req),
+    )
 
 
 @sample(running_folds, counts, req=6)
@@ -224,6 +232,7 @@ def _(given, to: Loops):
     n = given["n"].tolist()
     far, total = 1, 0
     nears, boths, rows = [], [], []
+    ordered, nears_ordered, nears_summed = [], [], []
     for r, k in enumerate(n):
         far = (far + sum(n[:r])) % 97
         both, row, sums = 0, k, 0
@@ -238,6 +247,13 @@ def _(given, to: Loops):
             sums += j
             row = (row + sums * 3) % 97
         rows.append(row)
+        first = len(nears) - k
+        ordered += sorted([0, *boths[first:]][:k])
+        nears_ordered += sorted(nears[first:], reverse=True)
+        nears_summed += start(nears[first:])[1:]
+    to.put("ordered", ordered)
+    to.put("nears_ordered", nears_ordered)
+    to.put("nears_summed", nears_summed)
     to.put("far", [far])
     to.put("near", nears)
     to.put("both", boths)
