@@ -11,7 +11,10 @@ from differential import Compiled, compare
 
 import metaplan as mp
 from metaplan import i32, i64
+from metaplan.compiler import build
 from metaplan.program import Kernel
+from metaplan.target import DEFAULT
+from tests.samples import SAMPLES
 
 pytestmark = pytest.mark.interp
 
@@ -63,6 +66,14 @@ def long_sorts(n: Annotated[i32, "req", mp.between(0, 1000)], x: Annotated[i32, 
         down=mp.argsort(own, over=tok, descending=True),
         batch=mp.tail(mp.argsort(x, over=req), -1),
     )
+
+
+def test_a_search_reads_only_between_its_ends() -> None:
+    sample = next(s for s in SAMPLES if s.name == "bisected")
+    lines = build(sample.plan.ir, sample.sizes, DEFAULT).source.splitlines()
+    reads = [line for line in lines if "tl.load" in line and "_tried," in line]
+    assert len(reads) == 3
+    assert all("_open" in line for line in reads)
 
 
 @pytest.mark.parametrize("lengths", [(2500, 0, 1023, 1024, 1025), (1,), ()])

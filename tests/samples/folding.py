@@ -216,7 +216,9 @@ def running_folds(n: Annotated[i32, "req", mp.below(6)]):
     rows = mp.fold(
         tok, lambda c: dict(v=(c.v + mp.cumsum(tok.offset, per=req) * 3) % 97), v=mp.carry(n, 0, 99)
     )
+    swap = mp.fold(tok, lambda c: dict(a=c.b, b=c.a), a=mp.carry(n, 0, 9), b=mp.carry(7, 0, 9))
     return dict(
+        swapped=swap.last.a * 10 + swap.last.b,
         far=far.last.v,
         near=near.last.v,
         both=both.after.v,
@@ -255,6 +257,7 @@ def _(given, to: Loops):
     to.put("nears_ordered", nears_ordered)
     to.put("nears_summed", nears_summed)
     to.put("far", [far])
+    to.put("swapped", [70 + k if k % 2 else 10 * k + 7 for k in n])
     to.put("near", nears)
     to.put("both", boths)
     to.put("rows", rows)
