@@ -8,6 +8,7 @@ from typing import TypeAlias
 from metaplan import ir
 from metaplan.ir import DType, Monoid, Op
 from metaplan.linear import Linear, facts, linear
+from metaplan.nodes import NARROW
 
 Facts: TypeAlias = "tuple[Linear, ...]"
 _DEPTH = 4
@@ -144,9 +145,12 @@ class Ranges:
                 return self._bin(op, a, b, given)
             case ir.Not(of):
                 span = self.of(of, given)
-                if ir.dtype_of(of) is DType.BOOL:
+                dtype = ir.dtype_of(of)
+                if dtype is DType.BOOL:
                     return Interval(0, 1)
-                return Interval(-span.hi - 1, -span.lo - 1)
+                # ~x == -1 - x; of an unsigned one the lower bits
+                last = dtype.hi if dtype in NARROW else -1
+                return Interval(last - span.hi, last - span.lo)
             case ir.Where(cond, then, other):
                 yes, no = given + facts(cond), given + facts(cond, False)
                 return self.of(then, yes) | self.of(other, no)

@@ -9,6 +9,7 @@ from metaplan.ir import DType, Op
 from metaplan.linear import Linear, facts
 from metaplan.passes.apart import Apart
 from metaplan.passes.carried import seen
+from metaplan.passes.lazy import conjuncts
 from metaplan.passes.rewrite import Rewriter
 from metaplan.ranges import Facts
 
@@ -159,10 +160,12 @@ class _Proof:
 
     def _load(self, e: ir.Load) -> ir.Expr | None:
         given, quiet = facts(e.guard) if e.guard is not None else (), e.loc.unnamed()
+        # a guard that contradicts the ranges proves nothing, and holds nowhere
+        tested = conjuncts(e.guard) if e.guard is not None else ()
         inside: ir.Expr | None = None
         for at, index in enumerate(e.index):
             bound = self._bound(e.source, at, index, given, e.loc)
-            if bound is not None:
+            if bound is not None and bound not in tested:
                 inside = bound if inside is None else ir.Bin(Op.AND, inside, bound, loc=quiet)
         if inside is None:
             return None

@@ -9,6 +9,7 @@ from metaplan import ir
 from metaplan.ir import Op
 from metaplan.passes.keeping import Keeper
 from metaplan.passes.last import last_wins
+from metaplan.passes.simplify import simplify
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class _Cut:
                 sizes=sizes,
                 opaques=tuple(opaques.get(at, [])),
             )
-            plans.append(made)
+            plans.append(simplify(made))
         return Stages(tuple(plans), frozenset(keeper.levels))
 
     def _opaques(self) -> dict[int, list[ir.Opaque]]:

@@ -155,3 +155,42 @@ def _(given, to: Loops):
     for t, j in enumerate(offsets):
         if place[t] >= 0:
             to.out["state"][place[t]] = min(to.out["state"][place[t]], 9) + j
+
+
+@mp.plan
+def settled_later(
+    n: Annotated[i32, "req", mp.below(2)],
+    x: Annotated[u16, "req", mp.between(250, 300)],
+    key: Annotated[i32, "tok", mp.below(3)],
+    on: Annotated[boolean, "tok"],
+    table: Annotated[i32, 4, mp.below(9)],
+):
+    """Conditions that never hold, unsigned complements, and rows whose lengths another point decides."""
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    some = mp.compact(tok, where=on)
+    first = mp.compact(req, where=mp.at(req.index < 9, 0))
+    row = mp.ragged(first, n)
+    count = mp.cumsum(n)
+    return dict(
+        never=mp.where((count < 1) & (count >= 3), table[count], -1),
+        inverse=~x >= 0,
+        ranks=mp.on(some, mp.rank(key)),
+        rows=mp.on(row, row.index),
+    )
+
+
+def _settled_later(rng, n):
+    more = {"x": rng.integers(250, 301, n), "key": rng.integers(0, 3, 6), "on": rng.random(6) < 0.7}
+    return counts(rng, n, 2, table=rng.integers(0, 9, 4), **more)
+
+
+@sample(settled_later, _settled_later, req=6)
+def _(given, to: Loops):
+    n = given["n"].tolist()
+    key, on = np.asarray(given["key"]).tolist(), np.asarray(given["on"]).tolist()
+    to.put("never", [-1] * len(n))
+    to.put("inverse", [1] * len(n))
+    live = sum(n)
+    to.put("ranks", [key[:t].count(key[t]) for t in range(live) if on[t]])
+    to.put("rows", list(range(live)))
