@@ -24,6 +24,7 @@ endif
 
 PIP    = $(VENV)/bin/python -m pip install -qq --disable-pip-version-check
 PYTEST = $(PY) -m pytest -q -p no:cacheprovider
+SIDE_BY_SIDE = $(PYTEST) -n auto
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -50,7 +51,7 @@ bench: $(DEV) ## measure the claims of docs/performance.md (needs a GPU)
 
 test-null: $(DEV)
 	@echo "tests/null tests/oracle: meaning, without triton"
-	@$(PYTEST) tests/null tests/oracle
+	@$(SIDE_BY_SIDE) tests/null tests/oracle
 
 test-readme: $(DEV)
 	@echo "tests/readme: every example in README.md and docs/"
@@ -58,11 +59,11 @@ test-readme: $(DEV)
 
 test-interp: $(DEV)
 	@echo "tests/interp: kernels under the Triton interpreter"
-	@TRITON_INTERPRET=1 $(PYTEST) tests/interp
+	@TRITON_INTERPRET=1 $(SIDE_BY_SIDE) tests/interp
 
 test-compile: $(DEV)
 	@echo "tests/compile: kernels for every target, without a device"
-	@$(PYTEST) tests/compile
+	@$(SIDE_BY_SIDE) tests/compile
 
 test-device: $(DEV)
 	@if $(PY) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
@@ -74,7 +75,7 @@ test-device: $(DEV)
 test-peers: $(DEV)
 	@echo "tests/peers: beside the sources of $(ENGINES) $(HEADERS)"
 	@$(PY) tests/peers/fetch.py $(ENGINES) $(HEADERS)
-	@TRITON_INTERPRET=1 PYTHONPATH=$(subst $(space),:,$(foreach e,$(ENGINES),.engines/$(subst ==,-,$(e)))) $(PYTEST) tests/peers
+	@TRITON_INTERPRET=1 PYTHONPATH=$(subst $(space),:,$(foreach e,$(ENGINES),.engines/$(subst ==,-,$(e)))) $(SIDE_BY_SIDE) tests/peers
 
 clean: ## remove what make made: .venv, .engines
 	rm -rf $(VENV) .engines
