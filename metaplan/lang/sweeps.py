@@ -10,7 +10,7 @@ from metaplan.errors import Loc
 from metaplan.lang import demands
 from metaplan.lang.axes import Axis
 from metaplan.lang.tracing import tracing
-from metaplan.lang.values import Integer, Value, described, lift
+from metaplan.lang.values import Integer, Value, constant, described, lift
 from metaplan.lang.words import sum
 
 
@@ -66,6 +66,9 @@ def at(x: Value, index: Integer, *, other: int = 0) -> Value:
     """The computed value ``x`` at the point ``index`` of its axis; ``other`` where no live point is."""
     loc = Loc.here()
     along = _axis("mp.at", x)
+    if not demands.is_whole(other):
+        raise catalogue.not_integer(described(other), loc)
+    constant(other, ir.dtype_of(lift(x)))
     place = demands.integers("mp.at", index, loc)
     return Value(ir.At(lift(x), along.ir, place.expr, other, loc=loc))
 
