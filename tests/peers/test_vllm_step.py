@@ -102,7 +102,7 @@ def test_the_oracle_of_post_update_is_the_engine(vllm, device, k, req):
 
 
 def test_nothing_of_the_engine_stays_behind(vllm):
-    assert not [name for name in sys.modules if name.partition(".")[0] in ("vllm", "metaplan_peer")]
+    assert not [name for name in sys.modules if name.partition(".")[0] == "vllm"]
 
 
 def test_a_folder_without_the_sources_is_refused(tmp_path):
