@@ -23,6 +23,8 @@ import torch
 import triton
 import triton.language as tl
 
+from tests.peers.engines import to_device as to_device
+
 FILES = ("buffer_utils", "cp_utils", "block_table", "input_batch")  # in the order of their imports
 RUNNER = "vllm.v1.worker.gpu"
 PAD_SLOT = -1  # what the engine calls PAD_SLOT_ID
@@ -88,16 +90,6 @@ def _stand_ins() -> dict[str, Any]:
         ),
         "vllm.v1.attention.backends.utils": types.SimpleNamespace(PAD_SLOT_ID=PAD_SLOT),
     }
-
-
-def to_device(
-    data: Any, device: Any = None, dtype: Any = None, out: torch.Tensor | None = None
-) -> torch.Tensor:
-    """A host array to the device through pinned memory without waiting, as the engine's helper of that purpose does."""
-    host = torch.as_tensor(data, dtype=dtype)
-    if torch.cuda.is_available():
-        host = host.pin_memory()
-    return host.to(device, non_blocking=True) if out is None else out.copy_(host, non_blocking=True)
 
 
 def _execute(path: Path, known: Mapping[str, Any]) -> types.ModuleType:
