@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from metaplan import ir
-from metaplan.points import Points, combine, identity
+from metaplan.points import Points, combine
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 _CHUNK = 1 << 20
@@ -57,7 +57,7 @@ def across(run: Evaluator, e: ir.Across, at: Points) -> Array:
     every = run.points(e.over)
     asked = {g: run.eval(g.of, at) for g in ir.asked(e.of)}
     dtype = ir.dtype_of(e.of)
-    out = np.full(at.count, identity(e.op, np.dtype(dtype.value)), dtype.value)
+    out = np.full(at.count, e.op.identity(dtype), dtype.value)
     if not every.count:
         return out
     for first, last in _chunks(at.count, every.count):

@@ -68,6 +68,10 @@ class Monoid(Enum):
     MAX = "max"
     MIN = "min"
 
+    def identity(self, dtype: DType) -> int:
+        """What it makes of no values."""
+        return {"sum": 0, "max": dtype.lo, "min": dtype.hi}[self.value]
+
 
 class Home(Enum):
     """Where an input's bytes are when the step is called."""

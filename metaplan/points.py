@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from metaplan import ir
-from metaplan.ir import Monoid
+from metaplan.ir import DType, Monoid
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
@@ -31,17 +31,9 @@ class Points:
         )
 
 
-def identity(op: Monoid, dtype: np.dtype[Any]) -> int:
-    """What ``op`` makes of nothing."""
-    if op is Monoid.SUM:
-        return 0
-    span = np.iinfo(dtype)
-    return int(span.min if op is Monoid.MAX else span.max)
-
-
 def combine(op: Monoid, value: Array, row: Array, rows: int) -> Array:
     """``value`` combined by ``row``."""
-    out = np.full(rows, identity(op, value.dtype), value.dtype)
+    out = np.full(rows, op.identity(DType(value.dtype.name)), value.dtype)
     match op:
         case Monoid.SUM:
             np.add.at(out, row, value)

@@ -35,16 +35,12 @@ class Sum:
     op: Monoid = Monoid.SUM
 
 
-def identity(op: Monoid, dtype: DType) -> int:
-    return {Monoid.SUM: 0, Monoid.MAX: dtype.lo, Monoid.MIN: dtype.hi}[op]
-
-
 def combined(op: Monoid, a: str, b: str) -> str:
     return f"{a} + {b}" if op is Monoid.SUM else f"tl.{op.value}imum({a}, {b})"
 
 
 def zero(op: Monoid, dtype: DType) -> str:
-    start = identity(op, dtype)
+    start = op.identity(dtype)
     return str(start) if dtype is DType.I32 else f"tl.full((), {start}, tl.int64)"
 
 
@@ -155,14 +151,14 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum], start: str = "") -> 
             place = f"{flat} * {width} + {at.levels[-1].offset}" if at is lanes else flat
             mask = joined(mask, f"{place} < {tight(s.before.points)}")
         dtype = ir.dtype_of(s.of)
-        own = f"tl.where({mask}, {at.plain(s.of)}, {identity(s.op, dtype)})"
+        own = f"tl.where({mask}, {at.plain(s.of)}, {s.op.identity(dtype)})"
         if not looped:
             body.append(Let(s.name, f"tl.{s.op.value}({own})"))
             continue
         # Lane by lane inside the loop, across lanes once behind it.
         parts = shared.names.fresh(f"{s.name}_parts")
         shape = f"[{height}, {wide if at is lanes and lane is not None else 1}]"
-        empty = f"{shape if column else f'[{height}]'}, {identity(s.op, dtype)}"
+        empty = f"{shape if column else f'[{height}]'}, {s.op.identity(dtype)}"
         out.append(Let(parts, f"tl.full({empty}, tl.{dtype.value})"))
         body.append(Let(parts, combined(s.op, parts, own)))
         total = f"tl.{s.op.value}({parts})"

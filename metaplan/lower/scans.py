@@ -13,7 +13,6 @@ from metaplan.lower.passes_over import (
     Before,
     Sum,
     combined,
-    identity,
     length_of,
     pass_over,
     tight,
@@ -267,7 +266,7 @@ class Summing(Tile):
     def reduce(self, e: ir.Reduce) -> Text:
         if e.to is None:
             return self.total(whole(e)), ATOM
-        over, of = member(e.over, e.of, identity(e.op, ir.dtype_of(e.of)))
+        over, of = member(e.over, e.of, e.op.identity(ir.dtype_of(e.of)))
         at = self.depth(e)
         tile = self.owner(at)
         assert isinstance(tile, Summing)
@@ -337,7 +336,7 @@ class Summing(Tile):
         first = names.fresh(f"{over.name}_first") if looped else ""
         body: list[Stmt] = [] if looped else out
         inner = self.row_of(over, body, first)
-        start = identity(e.op, dtype)
+        start = e.op.identity(dtype)
         value = f"tl.where({inner.live(len(inner.levels))}, {inner.plain(of)}, {start})"
         total = f"tl.{e.op.value}({value}, {'1, keep_dims=True' if self.column else '0'})"
         if not looped:
@@ -355,7 +354,7 @@ class Summing(Tile):
         from metaplan.lower.places import shape, walk
 
         out, way = self.block(len(self.levels)), walk(self, over)
-        start, inner = identity(e.op, ir.dtype_of(of)), way.tile
+        start, inner = e.op.identity(ir.dtype_of(of)), way.tile
         empty = f"tl.full({shape(self)}, {start}, tl.{ir.dtype_of(of).value})"
         out.append(Let(name, empty, self.shared.names.note(e)))
         own = f"tl.where({inner.live(len(inner.levels))}, {inner.plain(of)}, {start})"
@@ -370,7 +369,7 @@ def _after(before: str, inside: str) -> str:
 
 def whole(e: ir.Reduce) -> ir.Reduce:
     """The same combination over an axis that is enumerated."""
-    over, of = member(e.over, e.of, identity(e.op, ir.dtype_of(e.of)))
+    over, of = member(e.over, e.of, e.op.identity(ir.dtype_of(e.of)))
     return ir.Reduce(e.op, of, over, None, loc=e.loc)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from metaplan import ir
 from metaplan.ir import Combine, Monoid
 from metaplan.lower.emit import Tile, joined
-from metaplan.lower.passes_over import identity
 from metaplan.program import Atomic, Let, Stmt, Store
 from metaplan.writes import Write
 
@@ -48,7 +47,7 @@ def _reduced(tile: Tile, w: Write, pointer: str, mask: str, along: str) -> list[
     # where all lanes of a dense row are live, nothing of them is in the mask
     inside = f"{lanes.offset} >= 0" if isinstance(lanes.axis, ir.Dense) else ""
     some = named("some", joined(mask, inside))
-    nothing = identity(op, ir.dtype_of(w.value))
+    nothing = op.identity(ir.dtype_of(w.value))
     every = f"tl.where({some}, {tile.plain(w.value)}, {nothing})"
     value = named("value", f"tl.{op.value}({every}{along})")
     any_ = named("any", f"tl.max({some}.to(tl.int32){along}) > 0")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from metaplan import ir
 from metaplan.lower.emit import Level, Text, Tile, joined
-from metaplan.lower.passes_over import combined, coordinates, identity, length_of, tight, zero
+from metaplan.lower.passes_over import combined, coordinates, length_of, tight, zero
 from metaplan.lower.scans import Summing
 from metaplan.passes.keeping import grid
 from metaplan.passes.lazy import conjuncts
@@ -56,7 +56,7 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     if not looped:
         out.append(Let(name, own, shared.names.note(e)))
         return name, ATOM
-    empty = f"tl.full({form.shape(rows)}, {identity(e.op, dtype)}, tl.{dtype.value})"
+    empty = f"tl.full({form.shape(rows)}, {e.op.identity(dtype)}, tl.{dtype.value})"
     out.append(
         Let(name, zero(e.op, dtype) if form.kind == "scalar" else empty, shared.names.note(e))
     )
@@ -218,7 +218,7 @@ class _Mixed(Tile):
 
     def masked(self, e: ir.Across) -> str:
         live = self.form.answers(self.points.levels[-1].live)
-        return f"tl.where({live}, {self.plain(e.of)}, {identity(e.op, ir.dtype_of(e))})"
+        return f"tl.where({live}, {self.plain(e.of)}, {e.op.identity(ir.dtype_of(e))})"
 
     def text(self, e: ir.Expr) -> Text:
         if isinstance(e, ir.Given):
