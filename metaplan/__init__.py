@@ -42,6 +42,7 @@ from metaplan.lang.words import (
 )
 
 if TYPE_CHECKING:
+    from metaplan.loop import Batch, Bounds, Loop, Produced, Request, Sampled
     from metaplan.runtime.audit import assert_sync_free, audit
 
 __all__ = [
@@ -51,15 +52,21 @@ __all__ = [
     "LAST",
     "STATE",
     "UNDEFINED",
+    "Batch",
+    "Bounds",
     "CallError",
     "Change",
     "Integer",
+    "Loop",
     "MetaplanError",
     "Moment",
     "Out",
     "Outputs",
     "Plan",
     "PlanError",
+    "Produced",
+    "Request",
+    "Sampled",
     "SyncError",
     "Value",
     "all",
@@ -119,16 +126,20 @@ __all__ = [
     "wrapped",
 ]
 
-_LATE = ("assert_sync_free", "audit")
+_LATE = {
+    "assert_sync_free": "metaplan.runtime.audit",
+    "audit": "metaplan.runtime.audit",
+    **dict.fromkeys(("Batch", "Bounds", "Loop", "Produced", "Request", "Sampled"), "metaplan.loop"),
+}
 
 
 def __getattr__(name: str) -> object:
-    """The sync audit, when it is first asked for: a plan can be declared without the runtime."""
+    """What needs torch, when it is first asked for: a plan can be declared without it."""
     if name not in _LATE:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    from metaplan.runtime import audit as late
+    from importlib import import_module
 
-    return getattr(late, name)
+    return getattr(import_module(_LATE[name]), name)
 
 
 __version__ = "0.1.0"

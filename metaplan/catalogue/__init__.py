@@ -100,6 +100,15 @@ from metaplan.catalogue.looking import (
     trial_unused,
     unknown_carry,
 )
+from metaplan.catalogue.loops import (
+    loop_buckets,
+    loop_full,
+    loop_number,
+    loop_out_of_pages,
+    loop_too_long,
+    loop_without_model,
+    model_returned,
+)
 from metaplan.catalogue.opaque import (
     opaque_arguments,
     opaque_copied,
@@ -215,10 +224,17 @@ __all__ = [
     "length_negative",
     "length_on_own_axis",
     "listed_in_capture",
+    "loop_buckets",
+    "loop_full",
+    "loop_number",
+    "loop_out_of_pages",
+    "loop_too_long",
+    "loop_without_model",
     "may_overflow",
     "missing_arguments",
     "missing_sizes",
     "mixed_dtypes",
+    "model_returned",
     "name_taken",
     "never_in_bounds",
     "no_carries",

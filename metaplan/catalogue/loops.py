@@ -1,0 +1,52 @@
+"""What a decode loop cannot take; nothing has been launched when one of these is raised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from metaplan.errors import CallError
+
+
+def loop_number(name: str, value: int, least: int) -> CallError:
+    return CallError(f"{name} is {value}", hint=f"give {name} a whole number from {least} on")
+
+
+def loop_buckets(buckets: Sequence[int], rows: int) -> CallError:
+    return CallError(
+        f"buckets {tuple(buckets)} do not lie within 1..{rows}",
+        hint=f"a bucket is a number of rows; this loop has rows={rows}",
+    )
+
+
+def loop_without_model() -> CallError:
+    return CallError(
+        "the loop has no model yet", hint="call loop.capture(forward) before the first request"
+    )
+
+
+def loop_too_long(length: int, most: int, longest: int) -> CallError:
+    return CallError(
+        f"a request of {length} tokens that generates {most} more does not fit into sequences of {longest}",
+        hint="give Loop a larger longest=, or the request a smaller most= (1 at least)",
+    )
+
+
+def loop_full(rows: int, pages: int, needs: tuple[int, int]) -> CallError:
+    return CallError(
+        f"no room: {rows} rows and {pages} pages are free, the request needs {needs[0]} pages now and {needs[1]} in the end",
+        hint="ask loop.fits(length, most) first, and keep the request waiting until it does",
+    )
+
+
+def loop_out_of_pages(wanted: int, free: int) -> CallError:
+    return CallError(
+        f"the next step needs {wanted} more pages, {free} are free",
+        hint="loop.finish(request) one and admit it again later, or leave out overcommit=True",
+    )
+
+
+def model_returned(name: str, wanted: tuple[int, ...], got: str) -> CallError:
+    return CallError(
+        f"the model returned {got} as {name}",
+        hint=f"return one of shape {wanted}; tokens and drafts are int64, counts int32",
+    )

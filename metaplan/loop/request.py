@@ -1,0 +1,38 @@
+"""A request of a decode loop, as its host knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def _none() -> NDArray[np.int32]:
+    return np.zeros(0, np.int32)
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A live request: its row, and the pages that it owns.
+
+    Attributes:
+        key: whatever the caller gave; the loop only hands it back.
+        row: its row of every table.
+        page: tokens a page.
+        limit: tokens in its cache at most.
+        pages: int32[n], in the order of its tokens.
+        live: whether it still runs, as far as the host knows.
+    """
+
+    key: object
+    row: int
+    page: int
+    limit: int
+    pages: NDArray[np.int32] = field(default_factory=_none)
+    live: bool = True
+
+    def slots(self, start: int, stop: int) -> NDArray[np.int64]:
+        """int64[stop - start]: where the keys and values of these positions go."""
+        pos = np.arange(start, stop, dtype=np.int64)
+        return self.pages[pos // self.page].astype(np.int64) * self.page + pos % self.page
