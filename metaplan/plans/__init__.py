@@ -10,6 +10,7 @@ FAMILIES = (
     "decode_slots",
     "paged_decode",
     "engine_step",
+    "decode_loop",
     "v4_rows",
     "schedules",
     "moe",
