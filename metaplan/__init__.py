@@ -44,6 +44,7 @@ from metaplan.lang.words import (
 if TYPE_CHECKING:
     from metaplan.loop import Batch, Bounds, Loop, Produced, Request, Sampled
     from metaplan.runtime.audit import assert_sync_free, audit
+    from metaplan.runtime.branch import Branch
 
 __all__ = [
     "DISTINCT",
@@ -54,6 +55,7 @@ __all__ = [
     "UNDEFINED",
     "Batch",
     "Bounds",
+    "Branch",
     "CallError",
     "Change",
     "Integer",
@@ -129,6 +131,7 @@ __all__ = [
 _LATE = {
     "assert_sync_free": "metaplan.runtime.audit",
     "audit": "metaplan.runtime.audit",
+    "Branch": "metaplan.runtime.branch",
     **dict.fromkeys(("Batch", "Bounds", "Loop", "Produced", "Request", "Sampled"), "metaplan.loop"),
 }
 

@@ -55,7 +55,12 @@ class Built:
 
 
 def build(
-    plan: ir.Plan, sizes: Mapping[str, int], target: Target, limits: Limits = LIMITS
+    plan: ir.Plan,
+    sizes: Mapping[str, int],
+    target: Target,
+    limits: Limits = LIMITS,
+    *,
+    dependent: bool = False,
 ) -> Built:
     """Runs the passes, the schedule and the lowering; raises what the plan does not allow."""
     unrolled = unrolling.unrolled(plan, limits)
@@ -70,4 +75,6 @@ def build(
         unrolled |= more
     why = unrolling.reasons(plan, unrolled)
     chosen = (*chosen[:-1], replace(chosen[-1], reasons=(*why, *chosen[-1].reasons)))
-    return Built(bound, placed, stages, chosen, lower(chosen, stages.promises), target)
+    program = lower(chosen, stages.promises)
+    program = replace(program, dependent=dependent and target.dependent)
+    return Built(bound, placed, stages, chosen, program, target)

@@ -180,6 +180,8 @@ class Program:
     buffers: tuple[Buffer, ...]
     flags: tuple[str, ...]
     reasons: tuple[tuple[str, str], ...]
+    dependent: bool = False
+    """Whether its kernels wait, inside, for the kernel that the device runs in front of them."""
 
     @property
     def texts(self) -> tuple[str, ...]:

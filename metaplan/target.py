@@ -20,6 +20,11 @@ class Target:
     def name(self) -> str:
         return f"{self.backend}:{self.arch}"
 
+    @property
+    def dependent(self) -> bool:
+        """Whether a kernel may be launched before the one in front of it is done, and wait inside."""
+        return self.backend == "cuda" and int(self.arch) >= 90
+
 
 TARGETS: dict[str, Target] = {
     t.name: t

@@ -22,6 +22,10 @@ def unknown_size(plan: str, name: str, known: Iterable[str]) -> CallError:
     )
 
 
+def unknown_name(call: str, kind: str, name: str, known: Iterable[str]) -> CallError:
+    return CallError(f"{call}: no {kind} is called {name}", hint=f"there are: {listed(known)}")
+
+
 def bad_size(name: str, value: object) -> CallError:
     return CallError(
         f"the capacity of {name} is {value!r}", hint="give a whole number from 1 to 2147483647"

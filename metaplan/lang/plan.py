@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from metaplan import catalogue, copies, ir, text, verify
+from metaplan import catalogue, copies, ir, phases, text, verify
 from metaplan.errors import Loc
 from metaplan.lang import demands, places
 from metaplan.lang.arrays import Array, array
@@ -22,6 +22,7 @@ from metaplan.lang.values import Value, described, lift, name_of, one_branch
 from metaplan.lang.words import Change, Out
 
 if TYPE_CHECKING:
+    from metaplan.phases import Phase
     from metaplan.runtime.step import Step
 
 Outputs: TypeAlias = Mapping[str, Value | Out | Change | Made]
@@ -42,12 +43,33 @@ class Plan:
         """The plan as stable text, without places."""
         return text.plan(self.ir)
 
+    def phases(self, *, token: Collection[str], count: Collection[str]) -> dict[str, Phase]:
+        """What each output must wait for: sampled tokens, counts of those that hold, or neither.
+
+        Args:
+            token: inputs that hold sampled tokens, or what follows from them.
+            count: inputs that hold how many of them hold, such as the lengths of sequences.
+        """
+        self._named("phases", (*token, *count), [i.name for i in self.ir.inputs], "input")
+        return phases.phases(self.ir, token=token, count=count)
+
+    def only(self, *outputs: str) -> Plan:
+        """The plan of some of its outputs, with the inputs that those need; it updates nothing."""
+        self._named("only", outputs, [o.name for o in self.ir.outputs], "output")
+        return Plan(phases.only(self.ir, outputs))
+
+    def _named(self, what: str, names: Collection[str], known: list[str], kind: str) -> None:
+        for name in names:
+            if name not in known:
+                raise catalogue.unknown_name(f"{self.name}.{what}", kind, name, known)
+
     def compile(
         self,
         *,
         device: str = "cuda",
         target: str | None = None,
         lag: int = 1,
+        dependent: bool = False,
         **sizes: int,
     ) -> Step:
         """A bound step for fixed capacities: buffers allocated once, nothing compiled afterwards.
@@ -56,6 +78,8 @@ class Plan:
             device: "cuda" (NVIDIA or AMD), or "cpu": the plan itself in NumPy, same API.
             target: "cuda:90", "hip:gfx942", ...; that of the device if not given.
             lag: how many steps the host may run ahead; the staging ring has lag + 2 slots.
+            dependent: recorded launches may start before the kernel in front of them is done and wait inside
+                (programmatic dependent launch); without effect where the device does not have it.
             **sizes: the capacity of each root axis and free dimension, by name.
 
         Raises:
@@ -64,7 +88,7 @@ class Plan:
         """
         from metaplan.runtime.step import make_step
 
-        return make_step(self.ir, sizes, device=device, target=target, lag=lag)
+        return make_step(self.ir, sizes, device=device, target=target, lag=lag, dependent=dependent)
 
 
 def plan(function: Callable[..., Outputs]) -> Plan:

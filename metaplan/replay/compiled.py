@@ -55,7 +55,9 @@ def compiled(settings: Settings, device: str) -> dict[str, Compiled]:
     """Each shipped plan, with the geometry and the capacities of ``settings``, by name."""
     sizes = capacities(settings)
     return {
-        name: Compiled(plan, plan.compile(device=device, target=None, lag=1, **sizes[name]))
+        name: Compiled(
+            plan, plan.compile(device=device, target=None, lag=1, dependent=False, **sizes[name])
+        )
         for name, plan in plans(settings).items()
     }
 

@@ -18,8 +18,23 @@ CAPTURING = range(900, 908)
 """Errors of calls that a capture of the stream does not allow."""
 
 
+class LaunchAttribute(Structure):
+    """CUlaunchAttribute: its number, and its value in the first of 64 bytes."""
+
+    _fields_: Sequence[tuple[str, Any]] = [
+        ("number", c_uint),
+        ("padding", c_uint),
+        ("value", c_uint),
+        ("rest", c_uint * 15),
+    ]
+
+
+DEPENDENT = LaunchAttribute(number=6, value=1)
+"""CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION."""
+
+
 class LaunchConfig(Structure):
-    """CUlaunchConfig without attributes."""
+    """CUlaunchConfig."""
 
     _fields_: Sequence[tuple[str, Any]] = [
         *((name, c_uint) for name in ("grid_x", "grid_y", "grid_z")),

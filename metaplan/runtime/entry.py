@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
-from ctypes import byref, c_void_p
+from ctypes import addressof, byref, c_void_p
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metaplan.runtime.arguments import Packed
-from metaplan.runtime.driver import WRONG_CONTEXT, Driver, KernelNode, LaunchConfig
+from metaplan.runtime.driver import (
+    DEPENDENT,
+    WRONG_CONTEXT,
+    Driver,
+    KernelNode,
+    LaunchConfig,
+)
 
 if TYPE_CHECKING:
     from metaplan.runtime.compiled import Kernel
@@ -18,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Handles and sizes of a launch; ``kept`` owns the kernel's module and the tensors."""
+    """Handles and sizes of a launch; ``kept`` owns the kernel's module and the tensors.
+
+    ``dependent``: the kernel may start before the one in front of it on a stream is done; it waits inside.
+    """
 
     function: int
     grid: int
@@ -26,6 +34,7 @@ class Entry:
     shared: int
     packed: Packed
     kept: object
+    dependent: bool = False
 
     def node(self) -> KernelNode:
         """The launch as a node of a driver graph."""
@@ -38,7 +47,7 @@ class Entry:
             block_y=1,
             block_z=1,
             shared=self.shared,
-            parameters=ctypes.addressof(self.packed.pointers),
+            parameters=addressof(self.packed.pointers),
         )
 
 
@@ -52,12 +61,15 @@ def load(kernel: Kernel, grid: int, words: dict[str, int], device: Any, kept: ob
         assert binary.run is not None
     packed = Packed({name: words[name] for name in kernel.types})
     shared = binary.metadata.shared
-    return Entry(binary.function, grid, kernel.threads, shared, packed, (binary, kept))
+    waits = "griddepcontrol.wait" in binary.asm.get("ptx", "")
+    return Entry(binary.function, grid, kernel.threads, shared, packed, (binary, kept), waits)
 
 
 def caller(driver: Driver, context: c_void_p, entry: Entry) -> Callable[[int], None]:
     """A function that launches ``entry`` on a stream with one driver call."""
     config = LaunchConfig(entry.grid, 1, 1, entry.threads, 1, 1, entry.shared)
+    if entry.dependent:
+        config.attributes, config.attribute_count = addressof(DEPENDENT), 1
     told, function, parameters = byref(config), c_void_p(entry.function), entry.packed.pointers
     call, last = driver.launch, 0
 

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 def make_step(
-    plan: ir.Plan, sizes: Mapping[str, int], *, device: str, target: str | None, lag: int
+    plan: ir.Plan,
+    sizes: Mapping[str, int],
+    *,
+    device: str,
+    target: str | None,
+    lag: int,
+    dependent: bool = False,
 ) -> Step:
     """Compiles ``plan`` for a device; see ``Plan.compile``."""
     from metaplan import config
@@ -34,7 +40,7 @@ def make_step(
     from metaplan.runtime.device_step import DeviceStep, device_target
 
     where, arch = device_target(device)
-    built = build(plan, sizes, named(target or arch))
+    built = build(plan, sizes, named(target or arch), dependent=dependent)
     report(plan, sizes, built, settings)
     return DeviceStep(built, where, lag)
 
