@@ -24,6 +24,14 @@ def loop_without_model() -> CallError:
     )
 
 
+def loop_overlap(drafts: int) -> CallError:
+    why = f"with {drafts} drafts" if drafts else "with counts of the model's own"
+    return CallError(
+        f"overlap needs counts that no sample decides, and {why} each sample decides one",
+        hint="leave out overlap=True",
+    )
+
+
 def loop_too_long(length: int, most: int, longest: int) -> CallError:
     return CallError(
         f"a request of {length} tokens that generates {most} more does not fit into sequences of {longest}",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ class Batch:
         cu_seqlens_q: int32[b + 1], multiples of q.
         block_table: int32[b, pages], a row's pages in order.
         samples: int64[b * q], where the model may put what it sampled: that saves a copy.
+        release: to be called by a model of a loop with ``overlap`` behind its last attention: nothing after it reads
+            positions, slots, lengths or the block table, so that those of the next step are written beside it.
     """
 
     rows: int
@@ -35,6 +38,7 @@ class Batch:
     cu_seqlens_q: torch.Tensor
     block_table: torch.Tensor
     samples: torch.Tensor
+    release: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)

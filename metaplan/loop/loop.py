@@ -11,11 +11,12 @@ import torch
 
 from metaplan import catalogue
 from metaplan.loop.batch import Batch
+from metaplan.loop.beside import Beside
 from metaplan.loop.bounds import Bounds
 from metaplan.loop.changes import Changes
 from metaplan.loop.host import Host, Launched
 from metaplan.loop.pages import Pool
-from metaplan.loop.plans import Plans
+from metaplan.loop.plans import Plans, Ways
 from metaplan.loop.recording import Forward, Recording, buckets_for
 from metaplan.loop.request import Request
 from metaplan.loop.results import Produced, Results
@@ -85,28 +86,39 @@ class Loop:
 
     # ---------------------------------------------------------------- model
 
-    def capture(self, forward: Forward, *, counted: bool = False, drafted: bool = False) -> None:
+    def capture(
+        self,
+        forward: Forward,
+        *,
+        counted: bool = False,
+        drafted: bool = False,
+        overlap: bool = False,
+        dependent: bool = False,
+    ) -> None:
         """Records ``forward`` between the loop's plans: on a GPU one CUDA graph a bucket.
 
-        ``forward(batch)`` returns the sampled tokens, or ``Sampled``; say ``counted`` and ``drafted`` where it gives
-        counts and drafts of its own. It is run once before each capture, with rows that are all padding.
-        """
-        self._plans = Plans(
-            self.settings,
-            self.state,
-            self.results.tensor,
-            counted=counted,
-            drafted=drafted,
-            lag=self.lag + 1,
-        )
-        self._changes = Changes(self._plans.cells)
-        batches = [self._batch(rows) for rows in self.buckets]
-        self._recording = Recording(self._plans, batches, forward, self.device)
+        ``forward(batch)`` returns the sampled tokens, or ``Sampled``. It is run once before each capture, with rows
+        that are all padding.
 
-    def _batch(self, rows: int) -> Batch:
-        plans, queries = self._plans, self.settings.queries
-        assert plans is not None
-        out = plans.prepare.outputs
+        Args:
+            forward: the model and its sampling.
+            counted: it gives counts of its own.
+            drafted: it gives drafts for the next step.
+            overlap: it calls ``batch.release()`` behind its last attention; what the next step needs of counts alone
+                is then written beside its end. Only where no sample decides a count: without drafts.
+            dependent: the plans' kernels are launched before those in front of them are done, where the device can.
+        """
+        if overlap and (self.settings.drafts or counted):
+            raise catalogue.loop_overlap(self.settings.drafts)
+        ways = Ways(counted, drafted, overlap, dependent)
+        plans = Plans(self.settings, self.state, self.results.tensor, ways, self.lag + 1)
+        self._plans, self._changes = plans, Changes(plans.cells)
+        beside = Beside(plans, self.device)
+        batches = [self._batch(plans, beside, rows) for rows in self.buckets]
+        self._recording = Recording(plans, batches, forward, beside)
+
+    def _batch(self, plans: Plans, beside: Beside, rows: int) -> Batch:
+        out, queries = plans.outputs, self.settings.queries
         return Batch(
             rows,
             queries,
@@ -117,6 +129,7 @@ class Loop:
             torch.arange(rows + 1, dtype=torch.int32, device=self.device) * queries,
             self.state.block_table[:rows],
             plans.samples[:rows].view(-1),
+            beside.release,
         )
 
     # ------------------------------------------------------------- requests

@@ -1,77 +1,148 @@
 # pyright: basic
-"""The three plans of a loop, compiled and bound to its state."""
+"""The plans of a loop, compiled and bound to its state, in the order in which a step runs them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from metaplan.lang.plan import Plan
 from metaplan.loop.changes import Changes
 from metaplan.loop.state import State
-from metaplan.plans.decode_loop import Settings, decode_change, decode_commit, decode_prepare
+from metaplan.phases import Phase
+from metaplan.plans.decode_loop import (
+    Settings,
+    decode_advance,
+    decode_change,
+    decode_commit,
+    decode_prepare,
+)
 from metaplan.runtime.step import Step
+
+TOKENS = ("last_tokens", "draft_tokens")
+COUNTS = ("lengths", "limits")
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a model and its plans share the work.
+
+    Attributes:
+        counted: the model says how many of its tokens hold.
+        drafted: it gives drafts for the next step.
+        overlap: what depends on counts alone is written for the next step beside the end of this one.
+        dependent: the plans' kernels are launched early and wait inside, where the device can.
+    """
+
+    counted: bool = False
+    drafted: bool = False
+    overlap: bool = False
+    dependent: bool = False
 
 
 class Plans:
-    """``change`` before a step where the host changed something; ``prepare`` and ``commit`` around the model."""
+    """``change`` where the host changed something; ``front``, the model, ``back``; ``beside`` the model's end.
+
+    Attributes:
+        outputs: what the model reads, by name.
+        fresh: what must run once more behind a change, because it ran for the next step already.
+    """
+
+    front: tuple[Step, ...]
+    beside: tuple[Step, ...]
+    back: tuple[Step, ...]
+    fresh: tuple[Step, ...]
 
     def __init__(
-        self,
-        settings: Settings,
-        state: State,
-        results: torch.Tensor,
-        *,
-        counted: bool,
-        drafted: bool,
-        lag: int,
+        self, settings: Settings, state: State, results: torch.Tensor, ways: Ways, lag: int
     ) -> None:
-        slots, rows, _ = results.shape
-        device = state.lengths.device
-        where = {"device": str(device), "lag": lag}
-        every = {"row": rows, "page": settings.width}
-        number = torch.full((1,), rows, dtype=torch.int32, device=device)
-        drafts = state.of("draft_tokens") if settings.drafts else {}
-
-        def zeros(*shape: int, dtype: torch.dtype) -> torch.Tensor:
-            return torch.zeros(*shape, dtype=dtype, device=device)
-
-        self.samples = zeros(rows, settings.queries, dtype=torch.int64)
-        self.counts = torch.ones(rows, dtype=torch.int32, device=device)
-        self.next_drafts = zeros(rows, settings.drafts, dtype=torch.int64)
-        self.turn = zeros(rows, dtype=torch.int32)
-
-        self.prepare: Step = decode_prepare(settings).compile(**every, **where)
-        self.prepare.bind(
-            **state.of("lengths", "limits", "reserved", "last_tokens", "block_table"),
-            **drafts,
-            row=number,
-        )
-        commit = decode_commit(settings, slots=slots, counted=counted, drafted=drafted)
-        given: dict[str, Any] = {"counts": self.counts} if counted else {}
-        if settings.drafts and not counted:
-            given["input_ids"] = self.prepare.outputs["input_ids"]
-        if drafted:
-            given |= {"next_drafts": self.next_drafts, **drafts}
-        self.commit: Step = commit.compile(row=rows, **where)
-        self.commit.bind(
-            tokens=self.samples,
-            **state.of("lengths", "limits", "last_tokens"),
-            turn=self.turn,
-            results=results,
-            row=number,
-            **given,
-        )
+        self.settings, self.state, self.ways = settings, state, ways
+        self._where = {"device": str(state.lengths.device), "lag": lag}
+        rows = results.shape[1]
+        self._sizes = {"row": rows, "page": settings.width}
+        self._row = self._filled(rows, 1)
+        self.samples = self._filled(0, rows, settings.queries, dtype=torch.int64)
+        self.counts = self._filled(1, rows)
+        self.next_drafts = self._filled(0, rows, settings.drafts, dtype=torch.int64)
+        self.turn = self._filled(0, rows)
+        self._front()
+        self._back(results)
         self.cells = max(settings.width, 4 * rows)
-        sizes = {**every, "entry": rows, "patch": rows, "cell": self.cells}
-        self.change: Step = decode_change(settings).compile(**sizes, **where)
-        self.change.bind(**state.of("lengths", "limits", "reserved", "last_tokens", "block_table"))
+        self._change()
+
+    def _front(self) -> None:
+        """In one launch, or what needs a token here and the rest beside the end of the step before."""
+        whole, state = decode_prepare(self.settings), self._state()
+        if not self.ways.overlap:
+            prepare = self._compiled(whole, **state)
+            self.front, self.beside, self.fresh = (prepare,), (), ()
+            self.outputs = dict(prepare.outputs)
+            return
+        token = [name for name in TOKENS if name in state]
+        phase = whole.phases(token=token, count=COUNTS)
+        late = [name for name, needs in phase.items() if needs is Phase.TOKEN]
+        early = [name for name in phase if name not in late]
+        tokens = self._compiled(whole.only(*late), **state)
+        rest = self._compiled(whole.only(*early), **state)
+        advance = self._compiled(decode_advance(self.settings), **state)
+        self.front, self.beside, self.fresh = (tokens,), (advance, rest), (rest,)
+        self.outputs = {**tokens.outputs, **rest.outputs}
+
+    def _back(self, results: torch.Tensor) -> None:
+        ways, drafts = self.ways, self.settings.drafts
+        commit = decode_commit(
+            self.settings,
+            slots=results.shape[0],
+            counted=ways.counted,
+            drafted=ways.drafted,
+            advanced=ways.overlap,
+        )
+        given = self._state() | {
+            "tokens": self.samples,
+            "counts": self.counts,
+            "next_drafts": self.next_drafts,
+            "turn": self.turn,
+            "results": results,
+        }
+        if drafts:
+            given["input_ids"] = self.outputs["input_ids"]
+        if ways.overlap:
+            given["ran"] = self.beside[0].outputs["ran"]
+        self.back = (self._compiled(commit, **given),)
+
+    def _change(self) -> None:
+        rows = self._sizes["row"]
+        sizes = {"entry": rows, "patch": rows, "cell": self.cells}
+        self.change = decode_change(self.settings).compile(**self._sizes, **sizes, **self._where)
+        names = [name for name in self.change.arguments if name in self._state()]
+        self.change.bind(**self.state.of(*names))
+
+    def _compiled(self, plan: Plan, **given: Any) -> Step:
+        """A plan bound to what it takes of ``given``."""
+        names = {i.name for i in plan.ir.inputs}
+        dims = {str(dim) for i in plan.ir.inputs for dim in i.dims}
+        sizes = {name: size for name, size in self._sizes.items() if name in dims}
+        step = plan.compile(**sizes, **self._where, dependent=self.ways.dependent)
+        step.bind(row=self._row, **{name: t for name, t in given.items() if name in names})
+        return step
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        names = ("lengths", "limits", "reserved", "last_tokens", "block_table")
+        return self.state.of(*names, *(("draft_tokens",) if self.settings.drafts else ()))
+
+    def _filled(self, value: int, *shape: int, dtype: torch.dtype = torch.int32) -> torch.Tensor:
+        return torch.full(shape, value, dtype=dtype, device=self.state.lengths.device)
 
     def apply(self, changes: Changes) -> None:
         """Sends what the host changed: one transfer and one launch on the current stream."""
         for transfer in changes.transfers():
             self.change(**transfer)
+        for step in self.fresh:
+            step()
 
     def flags(self) -> dict[str, int]:
         """Promises that the data broke, by line of a plan. Waits for the GPU."""
-        return {**self.prepare.flags(), **self.commit.flags(), **self.change.flags()}
+        every = (*self.front, *self.beside, *self.back, self.change)
+        return {line: count for step in every for line, count in step.flags().items()}

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
 from metaplan import catalogue
 from metaplan.loop.batch import Batch, Sampled
+from metaplan.loop.beside import Beside, Run
 from metaplan.loop.plans import Plans
+from metaplan.runtime.step import Step
 
 Forward = Callable[[Batch], "torch.Tensor | Sampled"]
 
@@ -25,16 +28,15 @@ class Recording:
     """The model between its plans, for each bucket."""
 
     def __init__(
-        self, plans: Plans, batches: Sequence[Batch], forward: Forward, device: torch.device
+        self, plans: Plans, batches: Sequence[Batch], forward: Forward, beside: Beside
     ) -> None:
-        self.plans, self.forward = plans, forward
+        self.plans, self.forward, self.beside = plans, forward, beside
         self.runs: list[tuple[int, Callable[[], None]]] = []
-        on_gpu = device.type == "cuda"
         pool: Any = None
         # The largest first: the smaller ones then fit into its memory.
         for batch in sorted(batches, key=lambda b: -b.rows):
-            if not on_gpu:
-                self.runs.insert(0, (batch.rows, self._plain(batch)))
+            if batch.input_ids.device.type == "cpu":
+                self.runs.insert(0, (batch.rows, partial(self._step, batch, _call)))
                 continue
             graph = self._captured(batch, pool)
             pool = graph.pool()
@@ -53,23 +55,21 @@ class Recording:
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            self.plans.prepare.emit()
-            self._sampled(batch)
+            self._step(batch, _emit)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=pool):
-            self.plans.prepare.emit()
-            self._sampled(batch)
-            self.plans.commit.emit()
+            self._step(batch, _emit)
         return graph
 
-    def _plain(self, batch: Batch) -> Callable[[], None]:
-        def run() -> None:
-            self.plans.prepare()
-            self._sampled(batch)
-            self.plans.commit()
-
-        return run
+    def _step(self, batch: Batch, run: Run) -> None:
+        for step in self.plans.front:
+            run(step)
+        self.beside.start(run)
+        self._sampled(batch)
+        self.beside.join()
+        for step in self.plans.back:
+            run(step)
 
     def _sampled(self, batch: Batch) -> None:
         """Runs the model; what it returned is where the commit plan reads it."""
@@ -81,6 +81,14 @@ class Recording:
             _put(plans.counts[:rows], sampled.counts, "counts")
         if sampled.drafts is not None:
             _put(plans.next_drafts[:rows], sampled.drafts, "drafts")
+
+
+def _call(step: Step) -> None:
+    step()
+
+
+def _emit(step: Step) -> None:
+    step.emit()
 
 
 def _put(where: torch.Tensor, given: object, name: str) -> None:

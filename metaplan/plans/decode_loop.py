@@ -91,8 +91,29 @@ def decode_prepare(s: Settings) -> mp.Plan:
     return decode_prepare
 
 
+def decode_advance(s: Settings) -> mp.Plan:
+    """The plan of a count that no sample decides: without drafts, every live row gets one token more."""
+
+    @mp.plan
+    def decode_advance(
+        lengths: Annotated[i32, "row", mp.between(0, s.longest), mp.STATE],
+        limits: Annotated[i32, "row", mp.between(0, s.longest)],
+    ) -> Outputs:
+        row = mp.axis("row")
+        length = lengths[row]
+        ran = i32(length < limits)
+        return dict(ran=ran, lengths=mp.update(length, mp.minimum(length + ran, s.longest)))
+
+    return decode_advance
+
+
 def decode_commit(
-    s: Settings, *, slots: int, counted: bool = False, drafted: bool = False
+    s: Settings,
+    *,
+    slots: int,
+    counted: bool = False,
+    drafted: bool = False,
+    advanced: bool = False,
 ) -> mp.Plan:
     """The plan behind the model: lengths, next tokens and limits of every row, and what the host will read.
 
@@ -101,13 +122,15 @@ def decode_commit(
         slots: steps of results that are kept; step n is in ``results[n % slots]``.
         counted: whether the model says how many of its tokens hold; else the drafts that equal them do, and one more.
         drafted: whether the model gives drafts for the next step.
+        advanced: whether ``decode_advance`` has run in this step: lengths are those of the next one.
     """
     queries = s.queries
+    states = () if advanced else (mp.STATE,)
 
     @mp.plan
     def decode_commit(
         tokens: Annotated[i64, "row", queries, mp.below(s.vocabulary)],
-        lengths: Annotated[i32, "row", mp.between(0, s.longest), mp.STATE],
+        lengths: Annotated[i32, "row", mp.between(0, s.longest), *states],
         limits: Annotated[i32, "row", mp.between(0, s.longest), mp.STATE],
         last_tokens: Annotated[i64, "row", mp.below(s.vocabulary), mp.STATE],
         turn: Annotated[i32, "row", mp.below(slots), mp.STATE],
@@ -118,7 +141,11 @@ def decode_commit(
         length, limit = lengths[row], limits[row]
         live = length < limit
         count: mp.Integer = 1
-        if counted:
+        if advanced:
+            count = mp.array("ran", i32.KIND, "row", mp.between(0, 1))[row]
+            length = mp.maximum(length - count, 0)
+            live = count > 0
+        elif counted:
             count = mp.array("counts", i32.KIND, "row", mp.between(1, queries))[row]
         elif s.drafts:
             asked = mp.array("input_ids", i64.KIND, "row", queries, mp.below(s.vocabulary))
@@ -135,8 +162,8 @@ def decode_commit(
         end = length + count
         ended = live & ended
         here = turn[row]
-        changes: Outputs = dict(
-            lengths=mp.update(length, end),
+        changes: Outputs = {} if advanced else dict(lengths=mp.update(lengths[row], end))
+        changes |= dict(
             limits=mp.update(limit, end, where=ended),
             last_tokens=mp.update(
                 last_tokens[row], tokens[row, mp.maximum(count - 1, 0)], where=live
@@ -211,6 +238,7 @@ def shipped() -> tuple[Shipped, ...]:
     tables = {"row": 1024, "page": 8192}
     return (
         Shipped("decode_prepare", lambda: decode_prepare(drafted), tables),
+        Shipped("decode_advance", lambda: decode_advance(Settings()), {"row": 1024}),
         Shipped(
             "decode_commit", lambda: decode_commit(drafted, slots=3, drafted=True), {"row": 1024}
         ),

@@ -14,12 +14,12 @@ pytestmark = pytest.mark.device
 PAGES, PAGE = 60, 4
 
 
-def serve(seed=0, count=24, *, words=97, drafts=0, rows=4, stream=None, **options):
+def serve(seed=0, count=24, *, words=97, drafts=0, rows=4, overlap=False, **options):
     loop = mp.Loop(
         rows=rows, pages=PAGES, page=PAGE, longest=64, drafts=drafts, vocabulary=words, **options
     )
     model = Memory(pages=PAGES, page=PAGE, words=words, drafts=drafts, device="cuda")
-    loop.capture(model, drafted=drafts > 0)
+    loop.capture(model, drafted=drafts > 0, overlap=overlap)
     server = Server(loop, model, drawn(seed, count, words=words))
     server.run()
     out = {key: [int(token) for token in tokens] for key, tokens in server.out.items()}
@@ -36,9 +36,17 @@ def test_tokens_are_the_plain_loops(lag, drafts):
     assert loop.pool.free == PAGES - 1
 
 
-def test_stop_tokens_on_the_device():
+@pytest.mark.parametrize("lag", [0, 2])
+def test_the_next_step_is_prepared_beside_the_end_of_this_one(lag):
+    loop, server, out = serve(lag, lag=lag, overlap=True)
+    assert out == expected(server.asked)
+    assert loop.flags() == {}
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_stop_tokens_on_the_device(overlap):
     stop = (5, 9, 40)
-    _, server, out = serve(3, 40, lag=2, stop=stop)
+    _, server, out = serve(3, 40, lag=2, stop=stop, overlap=overlap)
     for key, (first, *rest) in expected(server.asked, stop).items():
         if first not in stop:
             assert out[key] == [first, *rest]

@@ -44,6 +44,7 @@ class Memory:
         seen = place < torch.minimum(end, batch.seq_lens.view(-1, 1)).unsqueeze(2)
         weight = place % 13 + 1
         total = torch.where(seen, (held * weight).unsqueeze(1), 0).sum(2)
+        batch.release()
         tokens = total % self.words
         if not self.drafts:
             return tokens

@@ -13,7 +13,7 @@ from tests.loop.serving import Server, drawn, expected
 PAGES, PAGE = 60, 4
 
 
-def served(seed=0, count=24, *, words=97, drafts=0, check=None, **options):
+def served(seed=0, count=24, *, words=97, drafts=0, check=None, overlap=False, **options):
     loop = mp.Loop(
         rows=4,
         pages=PAGES,
@@ -25,7 +25,7 @@ def served(seed=0, count=24, *, words=97, drafts=0, check=None, **options):
         **options,
     )
     model = Memory(pages=PAGES, page=PAGE, words=words, drafts=drafts)
-    loop.capture(model, drafted=drafts > 0)
+    loop.capture(model, drafted=drafts > 0, overlap=overlap)
     server = Server(loop, model, drawn(seed, count, words=words))
     return loop, server, server.run(check)
 
@@ -39,6 +39,17 @@ def test_tokens_are_the_plain_loops(lag, drafts):
     assert loop.flags() == {}
     assert loop.pool.free == PAGES - 1
     assert not loop.busy
+
+
+@pytest.mark.parametrize("stop", [(), (5, 9, 40)])
+@pytest.mark.parametrize("lag", [0, 1, 3])
+def test_the_next_step_is_prepared_beside_the_end_of_this_one(lag, stop):
+    loop, server, out = served(lag, lag=lag, stop=stop, overlap=True)
+    for key, (first, *rest) in expected(server.asked, stop).items():
+        if first not in stop:
+            assert out[key] == [first, *rest]
+    assert loop.flags() == {}
+    assert loop.pool.free == PAGES - 1
 
 
 def test_drafts_are_accepted_and_refused():
@@ -156,6 +167,8 @@ def test_mistakes_say_what_to_write():
     small.admit(length=10, token=1, most=6)
     with pytest.raises(mp.CallError, match="no room"):
         small.admit(length=10, token=1, most=6)
+    with pytest.raises(mp.CallError, match="overlap needs counts"):
+        loop(drafts=2).capture(Memory(pages=8, page=4), overlap=True)
     wrong = loop()
     wrong.capture(lambda batch: batch.input_ids.int())
     wrong.admit(length=1, token=1, most=1)
