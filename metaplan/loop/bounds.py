@@ -17,10 +17,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The bounds of a loop with ``drafts`` draft tokens a step whose host is ``lag`` steps behind."""
+    """The bounds of a loop with ``drafts`` draft tokens a step whose host is ``lag`` steps behind.
+
+    ``ahead``: how many steps are prepared before they are launched; each needs room of its own.
+    """
 
     drafts: int
     lag: int
+    ahead: int = 0
 
     @property
     def queries(self) -> int:
@@ -33,6 +37,11 @@ class Bounds:
         return self.lag * self.drafts
 
     @property
+    def reach(self) -> int:
+        """Tokens beyond the host's upper bound for which a launch needs pages: K + 1 a step that is prepared."""
+        return self.queries * (1 + self.ahead)
+
+    @property
     def room(self) -> int:
-        """Tokens beyond the true length for which a launch needs pages at most: lag * K + K + 1."""
-        return self.slack + self.queries
+        """Tokens beyond the true length for which a launch needs pages at most: lag * K + K + 1, without steps ahead."""
+        return self.slack + self.reach

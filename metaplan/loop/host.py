@@ -74,7 +74,7 @@ class Host:
 
     def wanted(self) -> Ints:
         """int64[rows]: pages that the next step needs of each live row."""
-        tokens = np.minimum(self.upper + self.bounds.queries, self.limits)
+        tokens = np.minimum(self.upper + self.bounds.reach, self.limits)
         return np.where(self.live, -(-tokens // self.page), 0)
 
     def row(self) -> int:

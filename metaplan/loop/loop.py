@@ -110,6 +110,7 @@ class Loop:
         """
         if overlap and (self.settings.drafts or counted):
             raise catalogue.loop_overlap(self.settings.drafts)
+        self.bounds = self.host.bounds = Bounds(self.settings.drafts, self.lag, int(overlap))
         ways = Ways(counted, drafted, overlap, dependent)
         plans = Plans(self.settings, self.state, self.results.tensor, ways, self.lag + 1)
         self._plans, self._changes = plans, Changes(plans.cells)
@@ -236,7 +237,7 @@ class Loop:
     def _needs(self, length: int, limit: int) -> tuple[int, int]:
         """Pages that a request needs for its first step, and at its end."""
         page = self.settings.page
-        first = min(length + self.bounds.queries, limit)
+        first = min(length + self.bounds.reach, limit)
         return -(-first // page), -(-limit // page)
 
     def _reserve(self) -> None:

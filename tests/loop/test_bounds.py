@@ -40,17 +40,18 @@ def simulate(bounds, seed, believed=0):
             host.read(*flights.popleft())
 
 
+@pytest.mark.parametrize("ahead", [0, 1])
 @pytest.mark.parametrize("lag", range(5))
 @pytest.mark.parametrize("drafts", range(8))
-def test_the_bounds_hold_and_are_tight(drafts, lag):
-    bounds = Bounds(drafts, lag)
+def test_the_bounds_hold_and_are_tight(drafts, lag, ahead):
+    bounds = Bounds(drafts, lag, ahead)
     over, room = [], []
     for true, upper, wanted in simulate(bounds, 10 * drafts + lag):
         assert (upper >= true).all()
         over.append(int((upper - true).max()))
-        room.append(int((upper + bounds.queries - true).max()))
+        room.append(int((upper + bounds.reach - true).max()))
         # What the device may write in this step has a page.
-        assert (wanted * PAGE >= true + bounds.queries).all()
+        assert (wanted * PAGE >= true + bounds.reach).all()
         assert (wanted <= -(-(true + bounds.room) // PAGE)).all()
     assert max(over) == bounds.slack
     assert max(room) == bounds.room
