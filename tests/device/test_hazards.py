@@ -57,7 +57,7 @@ def test_without_the_event_a_slot_is_torn():
 def reused(fenced: bool) -> tuple[list[int], list[int]]:
     """A request is ended while a step of it sleeps on the GPU; the next one's prompt comes on another stream."""
     page, prompt = 4, [5, 7, 11]
-    loop = mp.Loop(rows=2, pages=3, page=page, longest=8, vocabulary=97, fenced=fenced)
+    loop = mp.Loop(rows=2, pages=3, page=page, longest=8, lag=3, vocabulary=97, fenced=fenced)
     model = Memory(pages=3, page=page, device="cuda")
     loop.capture(model)
     first = loop.admit(length=0, token=1, most=8)
