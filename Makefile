@@ -50,8 +50,8 @@ bench: $(DEV) ## measure the claims of docs/performance.md (needs a GPU)
 	@$(PY) -m bench
 
 test-null: $(DEV)
-	@echo "tests/null tests/oracle: meaning, without triton"
-	@$(SIDE_BY_SIDE) tests/null tests/oracle
+	@echo "tests/null tests/oracle tests/loop: meaning, without triton"
+	@$(SIDE_BY_SIDE) tests/null tests/oracle tests/loop
 
 test-readme: $(DEV)
 	@echo "tests/readme: every example in README.md and docs/"

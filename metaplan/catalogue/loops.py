@@ -41,7 +41,7 @@ def loop_too_long(length: int, most: int, longest: int) -> CallError:
 
 def loop_full(rows: int, pages: int, needs: tuple[int, int]) -> CallError:
     return CallError(
-        f"no room: {rows} rows and {pages} pages are free, the request needs {needs[0]} pages now and {needs[1]} in the end",
+        f"no room: {rows} rows are free and {pages} pages are promised to nobody; the request needs {needs[0]} pages now, {needs[1]} in the end",
         hint="ask loop.fits(length, most) first, and keep the request waiting until it does",
     )
 

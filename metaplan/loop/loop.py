@@ -138,8 +138,8 @@ class Loop:
     def fits(self, length: int, most: int) -> bool:
         """Whether a request of ``length`` tokens that generates ``most`` can be admitted now."""
         now, whole = self._needs(length, length + most)
-        room = self.pool.pages - 1 - self.pool.away - self._promised
-        return self.host.room > 0 and now <= self.pool.free and (self.overcommit or whole <= room)
+        enough = now <= self.pool.free and (self.overcommit or whole <= self._spare())
+        return self.host.room > 0 and enough
 
     def admit(
         self, *, length: int, token: int | torch.Tensor, most: int, key: object = None
@@ -159,7 +159,8 @@ class Loop:
         if length < 0 or most < 1 or limit > self.settings.longest:
             raise catalogue.loop_too_long(length, most, self.settings.longest)
         if not self.fits(length, most):
-            raise catalogue.loop_full(self.host.room, self.pool.free, self._needs(length, limit))
+            needs = self._needs(length, limit)
+            raise catalogue.loop_full(self.host.room, self._spare(), needs)
         changes = self._open()
         row = self.host.row()
         request = Request(key, row, self.settings.page, limit)
@@ -239,6 +240,12 @@ class Loop:
         page = self.settings.page
         first = min(length + self.bounds.reach, limit)
         return -(-first // page), -(-limit // page)
+
+    def _spare(self) -> int:
+        """Pages that no live request was promised; those that are free, with ``overcommit``."""
+        if self.overcommit:
+            return self.pool.free
+        return self.pool.pages - 1 - self.pool.away - self._promised
 
     def _reserve(self) -> None:
         """Every live row has pages for its upper bound and one step more."""

@@ -21,6 +21,8 @@ from metaplan.runtime.launch import address_of
 pytestmark = pytest.mark.null
 
 ALL = mistakes()
+CALLS = ("calls", "loops")
+"""Topics of mistakes that are made in a call: what was called names its argument, no line of a plan."""
 
 
 @pytest.mark.parametrize("mistake", ALL, ids=lambda m: f"{m.topic}: {m.title}")
@@ -34,7 +36,7 @@ def test_message(mistake: Mistake) -> None:
 def test_message_says_where_and_what_to_write(mistake: Mistake) -> None:
     lines = mistake.message.splitlines()
     assert lines[-1].startswith("  hint: ")
-    if mistake.topic == "calls":
+    if mistake.topic in CALLS:
         assert len(lines) == 2
         return
     _, place, source, carets, _ = lines
@@ -105,7 +107,7 @@ def test_every_error_is_in_the_catalogue() -> None:
 
 def test_errors_know_their_kind() -> None:
     kinds = {m.topic: type(run(m.code)) for m in ALL}
-    assert kinds.pop("calls") is CallError
+    assert {kinds.pop(topic) for topic in CALLS} == {CallError}
     assert set(kinds.values()) == {PlanError}
 
 
