@@ -32,14 +32,15 @@ def remembering() -> Iterator[None]:
             torch.cuda.memory._record_memory_history(None)
 
 
-def remembered() -> list[Mapping[str, Any]]:
-    """The entries so far; asked for inside ``remembering``."""
+def remembered(since_us: float) -> list[Mapping[str, Any]]:
+    """The entries since a time in us since 1970; asked for inside ``remembering``."""
     import torch
 
     if not torch.cuda.is_available():
         return []
     kept: Any = torch.cuda.memory._snapshot()
-    return [one for some in kept["device_traces"] for one in some]
+    entries = (one for some in kept["device_traces"] for one in some)
+    return [entry for entry in entries if entry.get("time_us", 0) >= since_us]
 
 
 def notes(entries: Iterable[Mapping[str, Any]], base_us: float) -> list[dict[str, Any]]:

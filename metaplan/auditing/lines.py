@@ -41,6 +41,8 @@ def lines(trace: Trace, calls: Sequence[Call]) -> Mapping[Call, Line]:
     frames = enclosing(trace.frames, calls)
     waited = _waited(trace, calls, named, ops)
     allocated = _allocated(trace, calls)
+    # A copy has the line of the wait that its operator ends with.
+    beside = {_op(ops[call]): mark for call, mark in waited.items()}
     found: dict[Call, Line] = {}
     for call in calls:
         op = ops[call][-1].name if ops[call] else ""
@@ -48,11 +50,16 @@ def lines(trace: Trace, calls: Sequence[Call]) -> Mapping[Call, Line]:
             # The outermost: what the user wrote may be made of others that are marked too.
             head, *stack = named[call][-1].name.split(" | ")
             found[call] = Line(head.removeprefix(AT).strip(), tuple(stack))
-        elif (mark := waited.get(call) or allocated.get(call)) is not None:
+        elif mark := waited.get(call) or allocated.get(call) or beside.get(_op(ops[call])):
             found[call] = Line(op, tuple(mark.name.split(" | ")[1:]))
         else:
             found[call] = Line(op, _of_frames(frames[call]))
     return found
+
+
+def _op(ops: Sequence[Span]) -> Span | None:
+    """The outermost."""
+    return ops[-1] if ops else None
 
 
 def _waited(

@@ -18,8 +18,8 @@ from metaplan.auditing.lines import AT, WAITED, spelled
 from metaplan.auditing.stack import stack
 from metaplan.auditing.watch import debug_mode
 
-METHODS = ("item", "tolist", "cpu", "cuda", "to", "copy_", "nonzero", "pin_memory")
-"""Of a tensor: those that can wait for the GPU, copy to or from it, or allocate pinned memory."""
+METHODS = ("item", "tolist", "cpu", "cuda", "to", "copy_", "nonzero")
+"""Of a tensor: those that can wait for the GPU or copy to or from it."""
 
 
 @contextmanager
@@ -32,9 +32,10 @@ def marking() -> Iterator[None]:
             opened.enter_context(marked(owner, "synchronize"))
         for name in METHODS:
             opened.enter_context(marked(torch.Tensor, name, touches_gpu))
+        opened.enter_context(marked(torch.Tensor, "pin_memory"))
+        opened.enter_context(warned())
         if has_gpu():
             opened.enter_context(debug_mode())
-            opened.enter_context(warned())
         yield
 
 
@@ -76,14 +77,15 @@ def warned() -> Iterator[None]:
     import torch
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("always", message="called a synchronizing CUDA operation")
+        warnings.filterwarnings("always", message=".*synchronizing CUDA operation")
         shown = warnings.showwarning
 
         def noting(message: Any, *told: Any, **named: Any) -> None:
             if "synchronizing CUDA operation" in str(message):
                 with torch.profiler.record_function(spelled(WAITED, stack())):
-                    return
-            shown(message, *told, **named)
+                    pass
+            elif "Synchronization debug mode" not in str(message):
+                shown(message, *told, **named)
 
         warnings.showwarning = noting
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +30,7 @@ class Recorder:
         self.marks = 0
         self._opened = ExitStack()
         self._profiler: Any = None
-        self._entries: list[Any] = []
+        self._since_us = 0.0
         self._whole: dict[str, Any] | None = None
 
     def __enter__(self) -> Recorder:
@@ -83,6 +84,7 @@ class Recorder:
             with_stack=self.stacks,
             experimental_config=_ExperimentalConfig(enable_cuda_sync_events=True),
         )
+        self._since_us = time.time() * 1e6
         self._profiler.start()
         self._stamp(BEGIN)
 
@@ -98,7 +100,8 @@ class Recorder:
         profiler.stop()
         self._whole = _exported(profiler)
         base_us = self._whole.get("baseTimeNanoseconds", 0) / 1e3
-        self._whole["traceEvents"] += allocations.notes(allocations.remembered(), base_us)
+        entries = allocations.remembered(self._since_us)
+        self._whole["traceEvents"] += allocations.notes(entries, base_us)
 
     def _stamp(self, name: str) -> None:
         import torch

@@ -39,7 +39,7 @@ def wait(event: Event) -> int:
 def wrapped() -> list[object]:
     """The functions of torch that a recorder wraps."""
     waits = [owner.synchronize for owner in (torch.cuda, torch.cuda.Event, torch.cuda.Stream)]
-    return waits + [getattr(torch.Tensor, name) for name in METHODS]
+    return waits + [getattr(torch.Tensor, name) for name in (*METHODS, "pin_memory")]
 
 
 def names(recorder: Recorder) -> list[str]:
@@ -111,6 +111,7 @@ def test_torchs_warning_becomes_a_mark_and_others_stay() -> None:
         warnings.simplefilter("always")
         with warned():
             warnings.warn(MESSAGE, UserWarning, stacklevel=1)
+            warnings.warn("Synchronization debug mode is a prototype", UserWarning, stacklevel=1)
             warnings.warn("another", UserWarning, stacklevel=1)
     assert [str(one.message) for one in seen] == ["another"]
     stamps = [name for name in names(recorder) if name.startswith("metaplan.waited")]

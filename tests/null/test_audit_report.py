@@ -151,6 +151,24 @@ def test_a_warning_takes_the_last_wait_inside_an_operator() -> None:
     assert (other.call, other.stack) == ("cudaEventSynchronize", ())
 
 
+def test_a_copy_has_the_line_of_the_wait_of_its_operator() -> None:
+    """torch.tensor([...], device="cuda"): a pageable copy and a wait in one operator, one warning."""
+    made = Made()
+    for at, pageable in ((0, True), (50, True), (100, False)):
+        made.add("cpu_op", "aten::to", at + 1, at + 20)
+        copy = made.call("cudaMemcpyAsync", at + 2, at + 5)
+        made.work("Memcpy HtoD (Pageable -> Device)", at + 4, at + 6, copy)
+        if pageable:
+            made.call("cudaStreamSynchronize", at + 6, at + 9)
+            made.mark("metaplan.waited | batch.py:3 in prepare", at + 21)
+    told = {(one.kind, one.stack): one.count for one in found(made)}
+    assert told == {
+        ("wait", ("batch.py:3 in prepare",)): 2,
+        ("pageable copy", ("batch.py:3 in prepare",)): 2,
+        ("pageable copy", ()): 1,
+    }
+
+
 def test_a_warning_inside_a_marked_call_is_that_call() -> None:
     made = Made()
     made.work("k", 0, 1, made.call("cudaLaunchKernel", 0, 1))
