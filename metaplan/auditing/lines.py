@@ -94,13 +94,14 @@ def _waited(
 def _allocated(trace: Trace, calls: Sequence[Call]) -> dict[Call, Span]:
     """torch's allocator notes when it has gone to the driver: the nearest note is a call's own."""
     notes = [mark for mark in trace.marks if mark.name.startswith(ALLOCATED)]
+    asking = [call for call in calls if is_allocation(call.name)]
+    pairs = [(abs(note.start - call.end), call, note) for call in asking for note in notes]
     found: dict[Call, Span] = {}
-    for call in calls:
-        if notes and is_allocation(call.name):
-            note = min(notes, key=lambda note: abs(note.start - call.end))
-            if abs(note.start - call.end) <= NEAR_US:
-                found[call] = note
-                notes.remove(note)
+    taken: set[Span] = set()
+    for distance, call, note in sorted(pairs, key=lambda pair: pair[0]):
+        if distance <= NEAR_US and call not in found and note not in taken:
+            found[call] = note
+            taken.add(note)
     return found
 
 

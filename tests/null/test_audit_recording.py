@@ -67,6 +67,21 @@ def test_a_step_lies_between_two_marks_and_calls_have_their_lines() -> None:
     assert len(steps(chrome.parse(recorder.whole["traceEvents"], "x"))) == 2
 
 
+def test_what_comes_before_the_first_mark_is_dropped() -> None:
+    recorder = Recorder()
+    with recorder, listening(recorder.mark), torch.profiler.record_function("early"):
+        pass
+    assert "early" in names(recorder)
+    recorder = Recorder()
+    with recorder, listening(recorder.mark):
+        with torch.profiler.record_function("early"):
+            pass
+        mp.audit_step()
+        with torch.profiler.record_function("late"):
+            pass
+    assert {"early", "late"} & set(names(recorder)) == {"late"}
+
+
 def test_without_marks_all_is_one_step() -> None:
     recorder = Recorder()
     with recorder, listening(recorder.mark):
@@ -95,8 +110,10 @@ def test_torch_is_left_as_it_was_even_after_an_error() -> None:
         failing()
     assert wrapped() == before
     assert set(vars(torch.Tensor)) == own
+    assert not {"item", "tolist", "cpu", "cuda"} & own, "torch.Tensor inherits these"
     assert warnings.showwarning is shown
-    mp.audit_step()  # nobody listens any more
+    mp.audit_step()
+    assert recorder.marks == 0, "nobody listens any more"
 
 
 def test_tensors_of_the_host_are_not_marked() -> None:
