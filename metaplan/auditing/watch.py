@@ -38,7 +38,9 @@ def watch(found: list[Finding]) -> Iterator[None]:
     for told in seen:
         if "synchronizing CUDA operation" in str(told.message):
             place = f"{Path(told.filename).name}:{told.lineno} "
-            if not any(one.kind == WAIT and one.stack[0].startswith(place) for one in found):
+            if not any(
+                one.kind == WAIT and "".join(one.stack[:1]).startswith(place) for one in found
+            ):
                 found.append(Finding(WAIT, "a synchronizing torch operation", (place.strip(),)))
         elif "Synchronization debug mode" not in str(told.message):
             warnings.warn_explicit(told.message, told.category, told.filename, told.lineno)

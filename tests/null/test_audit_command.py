@@ -229,3 +229,61 @@ def test_the_picture_leaves_nothing_else(tmp_path: Path) -> None:
     trace = chrome.parse(ahead(3).events, "x")
     place = timeline([(trace, report(trace))], tmp_path / "one.png")
     assert list(tmp_path.iterdir()) == [place]
+
+
+# A script under the recorder: all but the GPU.
+
+
+@pytest.fixture
+def as_if_with_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trace of this machine has no GPU work, so the waiting loop's stands behind it."""
+    parse = chrome.parse
+
+    def with_work(events, name):
+        shift = max(float(event["ts"]) for event in events if event.get("ph") == "X")
+        made = [e | {"ts": e["ts"] - 1e12 + shift + 1e3} for e in waiting(2).events if "ts" in e]
+        return parse([*events, *(e for e in made if e["cat"] != "user_annotation")], name)
+
+    monkeypatch.setattr("metaplan.cli.audit.need_gpu", lambda: None)
+    monkeypatch.setattr("metaplan.auditing.chrome.parse", with_work)
+
+
+def loop(folder: Path, text: str) -> Path:
+    place = folder / "loop.py"
+    place.write_text("import sys\nimport metaplan as mp\nimport torch\n" + text)
+    return place
+
+
+MARKED = """\
+for _ in range(int(sys.argv[1])):
+    print("a step")
+    mp.audit_step()
+"""
+
+
+@without_gpu
+def test_a_script_is_run_recorded_and_saved(tmp_path: Path, as_if_with_gpu: None) -> None:
+    kept = tmp_path / "trace.json.gz"
+    place = loop(tmp_path, MARKED + "mp.audit_step()\ntorch.ones(1)\n")
+    refused = run(place, "--skip", "2", "--save", kept, "--", "5")
+    # The steps are those that the script marked; the GPU's work lies behind them, in none.
+    assert "has no work of a GPU" in refused.stderr
+    assert refused.stdout == "a step\n" * 5
+    marks = [mark for mark in chrome.read(kept).marks if mark.name == "metaplan.step"]
+    assert len(marks) == 4
+
+
+@without_gpu
+def test_a_script_that_fails_keeps_its_exit_code(tmp_path: Path, as_if_with_gpu: None) -> None:
+    told = run(loop(tmp_path, MARKED + "sys.exit(7)\n"), "--json", "--", "3")
+    assert told.exit_code == 7
+    assert "loop.py ended with exit code 7: no report" in told.stderr
+    assert told.stdout == "", "what the script prints goes to stderr beside --json"
+    assert told.stderr.startswith("a step\n")
+
+
+@without_gpu
+def test_too_few_steps_are_refused(tmp_path: Path, as_if_with_gpu: None) -> None:
+    told = run(loop(tmp_path, MARKED), "--skip", "3", "--", "3")
+    assert told.exit_code == 2
+    assert "2 steps were marked and 3 are to be skipped" in told.stderr
