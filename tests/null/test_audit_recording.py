@@ -199,3 +199,30 @@ def test_idle_by_saturation() -> None:
     found = Saturated(gpu_us=60.0, wall_us=80.0)
     assert found.idle == 0.25
     assert str(found) == "GPU idle 25.0%: 60.0 us of work in 80.0 us"
+
+
+def moved(x: torch.Tensor) -> torch.Tensor:
+    y = x.to(torch.float64) * 2
+    z = torch.empty_like(y)
+    z.copy_(y)
+    return z.cpu() + 1
+
+
+def test_compiled_functions_are_neither_broken_nor_compiled_again() -> None:
+    compiled = 0
+
+    def backend(graph, _):
+        nonlocal compiled
+        compiled += 1
+        return graph.forward
+
+    warm = torch.compile(moved, backend=backend, fullgraph=True)
+    warm(torch.ones(3))
+    with Recorder():
+        assert warm(torch.ones(3)).tolist() == [3, 3, 3]
+        assert compiled == 1
+        new = torch.compile(lambda x: moved(x) * 3, backend=backend, fullgraph=True)
+        assert new(torch.ones(3)).tolist() == [9, 9, 9]
+    assert compiled == 2
+    assert warm(torch.ones(3)).tolist() == [3, 3, 3]
+    assert compiled == 2
