@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from metaplan.auditing.marks import audit_step
 from metaplan.errors import CallError, MetaplanError, PlanError, SyncError
 from metaplan.lang.arrays import DISTINCT, EACH, HOST, STATE, array, below, between, each
 from metaplan.lang.axes import axis, compact, dense, pieces, ragged
@@ -42,8 +43,10 @@ from metaplan.lang.words import (
 )
 
 if TYPE_CHECKING:
+    from metaplan.auditing.regions import assert_sync_free, audit
+    from metaplan.auditing.saturated import idle_share
+    from metaplan.auditing.watching import watching
     from metaplan.loop import Batch, Bounds, Loop, Produced, Request, Sampled
-    from metaplan.runtime.audit import assert_sync_free, audit
     from metaplan.runtime.branch import Branch
 
 __all__ = [
@@ -78,6 +81,7 @@ __all__ = [
     "assert_sync_free",
     "at",
     "audit",
+    "audit_step",
     "axis",
     "below",
     "between",
@@ -99,6 +103,7 @@ __all__ = [
     "histogram",
     "i32",
     "i64",
+    "idle_share",
     "indptr",
     "join",
     "keep",
@@ -124,13 +129,15 @@ __all__ = [
     "u8",
     "u16",
     "update",
+    "watching",
     "where",
     "wrapped",
 ]
 
 _LATE = {
-    "assert_sync_free": "metaplan.runtime.audit",
-    "audit": "metaplan.runtime.audit",
+    **dict.fromkeys(("assert_sync_free", "audit"), "metaplan.auditing.regions"),
+    "idle_share": "metaplan.auditing.saturated",
+    "watching": "metaplan.auditing.watching",
     "Branch": "metaplan.runtime.branch",
     **dict.fromkeys(("Batch", "Bounds", "Loop", "Produced", "Request", "Sampled"), "metaplan.loop"),
 }

@@ -169,6 +169,49 @@ def audit_without_gpu() -> CallError:
     )
 
 
+def still_watching() -> CallError:
+    return CallError(
+        "the region is still being watched, so there is no report",
+        hint="read watched.report after the with block",
+    )
+
+
+def all_steps_skipped(steps: int, skip: int) -> CallError:
+    return CallError(
+        f"{steps} steps were marked and {skip} are to be skipped, which leaves none",
+        hint="run more steps, or skip fewer; n + 1 marks make n steps",
+    )
+
+
+def trace_without_gpu(name: str) -> CallError:
+    return CallError(
+        f"{name} has no work of a GPU: there was none to wait for",
+        hint="record it where the steps run on a GPU, with the profiler's CUDA activity",
+    )
+
+
+def no_such_trace(path: str) -> CallError:
+    return CallError(f"there is no file {path}", hint="write the path from this folder")
+
+
+def not_a_trace(path: str) -> CallError:
+    return CallError(
+        f"{path} is no trace of torch's profiler",
+        hint="write it with export_chrome_trace, watched.save or metaplan audit --save",
+    )
+
+
+def no_such_script(path: str) -> CallError:
+    return CallError(
+        f"there is no script {path}",
+        hint="write the path from this folder; what is behind -- goes to the script",
+    )
+
+
+def unknown_finding(word: str, known: Iterable[str]) -> CallError:
+    return CallError(f"--fail-on {word} is nothing to find", hint=f"one of: {listed(known)}")
+
+
 def called_in_capture() -> CallError:
     return CallError(
         "a step was called on a stream that is being captured",

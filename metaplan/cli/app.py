@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from metaplan.cli.audit import audit
 from metaplan.cli.check import check
 from metaplan.cli.codegen import codegen
 from metaplan.cli.demo import demo
@@ -29,6 +30,7 @@ app.command()(explain)
 app.command()(codegen)
 app.command()(check)
 app.command()(replay)
+app.command()(audit)
 app.command()(doctor)
 
 

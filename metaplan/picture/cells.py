@@ -66,6 +66,10 @@ class Sheet:
         """Marks a cell that this step writes."""
         self._patch(x + 0.07, y + 0.07, 0.86, 0.86, fc="none", ec=INK, lw=1.7, zorder=4)
 
+    def block(self, x: float, y: float, width: float, height: float, fill: str) -> None:
+        """A plain rectangle."""
+        self._patch(x, y, width, height, fc=fill, ec="none", lw=0)
+
     def text(
         self,
         x: float,

@@ -1,4 +1,4 @@
-"""What happens at a step: buffers, staging, launches, and the proof that nothing waited.
+"""What happens at a step: buffers, staging, launches.
 
 Nothing is imported here; each module imports torch and triton only where it is used.
 
@@ -16,7 +16,4 @@ Nothing is imported here; each module imports torch and triton only where it is 
     staging.py   Ring: host arrays and integers reach a device block with one copy a step
     movers.py    who carries a slot to the device: plain memory, torch, or the driver
     pull.py      or a kernel that fetches it
-    audit.py     assert_sync_free, audit: whether a region waited for the GPU, and where
-    watch.py     what a region asked torch for while it ran
-    profiled.py  what a region asked the driver for, by the profiler
 """

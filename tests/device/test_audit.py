@@ -7,8 +7,8 @@ import ctypes
 import pytest
 import torch
 
+from metaplan.auditing.regions import assert_sync_free, audit
 from metaplan.errors import SyncError
-from metaplan.runtime.audit import assert_sync_free, audit
 
 pytestmark = pytest.mark.device
 

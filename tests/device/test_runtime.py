@@ -10,8 +10,8 @@ import torch
 import triton
 import triton.language as tl
 
+from metaplan.auditing.regions import assert_sync_free, audit
 from metaplan.errors import CallError
-from metaplan.runtime.audit import assert_sync_free, audit
 from metaplan.runtime.buffers import allocate
 from metaplan.runtime.compiled import compile_kernel, this_target
 from metaplan.runtime.launch import Launch, Sequence, Staged

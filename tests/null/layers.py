@@ -27,6 +27,7 @@ LAYERS = (
     ("compiler", "export"),
     ("cache", "debugging"),
     ("runtime",),
+    ("auditing",),
     ("plans", "adapters", "assembly"),
     ("loop",),
     ("picture",),

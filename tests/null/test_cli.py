@@ -48,7 +48,17 @@ def own(tmp_path: Path) -> str:
 
 def test_help_lists_every_command() -> None:
     shown = run("--help").output
-    for name in ("demo", "list", "show", "explain", "codegen", "check", "replay", "doctor"):
+    for name in (
+        "demo",
+        "list",
+        "show",
+        "explain",
+        "codegen",
+        "check",
+        "replay",
+        "audit",
+        "doctor",
+    ):
         assert f" {name} " in shown
 
 

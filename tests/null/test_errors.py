@@ -60,7 +60,14 @@ def test_the_golden_files_are_in_one_format() -> None:
 BESIDE_THE_RUNTIME = {
     "too_far_ahead",  # null/test_runtime_staging.py
     "not_an_argument",  # below
-    "audit_without_gpu",  # null/test_runtime_audit.py
+    "audit_without_gpu",  # null/test_audit_regions.py
+    "still_watching",  # null/test_audit_report.py
+    "all_steps_skipped",  # null/test_audit_report.py
+    "trace_without_gpu",  # null/test_audit_command.py
+    "no_such_trace",  # null/test_audit_command.py
+    "not_a_trace",  # null/test_audit_command.py
+    "no_such_script",  # null/test_audit_command.py
+    "unknown_finding",  # null/test_audit_command.py
     "called_in_capture",  # device/test_runtime.py
 }
 """What no line of a user's plan or call raises by itself on a machine without a GPU."""

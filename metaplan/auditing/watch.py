@@ -3,29 +3,15 @@
 
 from __future__ import annotations
 
-import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_TORCH = ("/torch/", "/contextlib.py", "/warnings.py")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that a region must not do: its kind, the call, and the caller's line if known."""
-
-    kind: str
-    call: str
-    where: str = ""
-    count: int = 1
-
-    def __str__(self) -> str:
-        times = f" x{self.count}" if self.count > 1 else ""
-        return f"{self.kind}: {self.call}{times}" + (f" at {self.where}" if self.where else "")
+from metaplan.auditing.finding import ALLOCATION, PAGEABLE, WAIT, Finding
+from metaplan.auditing.stack import stack
 
 
 @contextmanager
@@ -38,31 +24,33 @@ def watch(found: list[Finding]) -> Iterator[None]:
     import torch
 
     before = _driver_calls()
-    with ExitStack() as stack, warnings.catch_warnings(record=True) as seen:
+    with ExitStack() as opened, warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        stack.enter_context(_debug_mode())
+        opened.enter_context(debug_mode())
         for owner, name in (
             (torch.cuda, "synchronize"),
             (torch.cuda.Event, "synchronize"),
             (torch.cuda.Stream, "synchronize"),
         ):
-            stack.enter_context(_wrapped(owner, name, found))
-        stack.enter_context(_copies(found))
+            opened.enter_context(_wrapped(owner, name, found))
+        opened.enter_context(_copies(found))
         yield
     for told in seen:
         if "synchronizing CUDA operation" in str(told.message):
-            place = f"{Path(told.filename).name}:{told.lineno}"
-            if not any(("wait", place) == (one.kind, one.where) for one in found):
-                found.append(Finding("wait", "a synchronizing torch operation", place))
+            place = f"{Path(told.filename).name}:{told.lineno} "
+            if not any(
+                one.kind == WAIT and "".join(one.stack[:1]).startswith(place) for one in found
+            ):
+                found.append(Finding(WAIT, "a synchronizing torch operation", (place.strip(),)))
         elif "Synchronization debug mode" not in str(told.message):
             warnings.warn_explicit(told.message, told.category, told.filename, told.lineno)
     for name, count in _driver_calls().items():
         if made := count - before.get(name, 0):
-            found.append(Finding("allocation", name, count=made))
+            found.append(Finding(ALLOCATION, name, count=made))
 
 
 @contextmanager
-def _debug_mode() -> Iterator[None]:
+def debug_mode() -> Iterator[None]:
     import torch
 
     before = torch.cuda.get_sync_debug_mode()
@@ -81,8 +69,12 @@ def _wrapped(owner: Any, name: str, found: list[Finding]) -> Iterator[None]:
     label = f"{owner.__name__}.{name}"
 
     def noting(*arguments: Any, **keywords: Any) -> Any:
-        found.append(Finding("wait", label, caller()))
-        return original(*arguments, **keywords)
+        start = time.perf_counter()
+        try:
+            return original(*arguments, **keywords)
+        finally:
+            took = (time.perf_counter() - start) * 1e6
+            found.append(Finding(WAIT, label, stack(), us=took))
 
     setattr(owner, name, noting)
     try:
@@ -102,9 +94,11 @@ def _copies(found: list[Finding]) -> Iterator[None]:
         def __torch_dispatch__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
+            start = time.perf_counter()
             out = func(*args, **(kwargs or {}))
             if (told := crossing(func, args, out)) is not None:
-                found.append(Finding(*told, caller()))
+                took = (time.perf_counter() - start) * 1e6
+                found.append(Finding(*told, stack(), us=took))
             return out
 
     with Copies():
@@ -115,7 +109,7 @@ def crossing(func: Any, args: Any, out: Any) -> tuple[str, str] | None:
     """The kind and name of an operation that takes pageable memory to the device, or anything back."""
     name = getattr(func, "__name__", str(func)).partition(".")[0]
     if name == "_local_scalar_dense" and args[0].is_cuda:
-        return "wait", "item()"
+        return WAIT, "item()"
     if name not in ("copy_", "_to_copy") or not hasattr(out, "is_cuda"):
         return None
     source = args[1] if name == "copy_" else args[0]
@@ -124,19 +118,7 @@ def crossing(func: Any, args: Any, out: Any) -> tuple[str, str] | None:
     host = out if source.is_cuda else source
     if host.numel() == 0 or host.is_pinned():
         return None
-    return "pageable copy", "device to host" if source.is_cuda else "host to device"
-
-
-def caller() -> str:
-    """The nearest line outside torch and this package, as file.py:12."""
-    frame = sys._getframe(1)
-    own = str(Path(__file__).parent)
-    while frame.f_back is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith(own) and not any(part in file for part in _TORCH):
-            break
-        frame = frame.f_back
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+    return PAGEABLE, "device to host" if source.is_cuda else "host to device"
 
 
 def _driver_calls() -> dict[str, int]:

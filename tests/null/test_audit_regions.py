@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from metaplan.auditing.finding import Finding
+from metaplan.auditing.profiled import REGION, judge
+from metaplan.auditing.regions import Audit, assert_sync_free, audit
+from metaplan.auditing.watch import crossing
 from metaplan.errors import CallError
-from metaplan.runtime.audit import Audit, assert_sync_free, audit
-from metaplan.runtime.profiled import REGION, judge
-from metaplan.runtime.watch import Finding, crossing
 
 pytestmark = pytest.mark.null
 
@@ -61,7 +62,10 @@ def test_cpu_copies_cross_nothing():
 
 
 def test_the_report_says_what_and_where():
-    found = (Finding("wait", "item()", "loop.py:12"), Finding("allocation", "cudaMalloc", count=2))
+    found = (
+        Finding("wait", "item()", ("loop.py:12",)),
+        Finding("allocation", "cudaMalloc", count=2),
+    )
     text = str(Audit(True, 52_000.0, 50_000.0, found, {}))
     assert text.splitlines() == [
         "the region is not sync-free (52.00 ms on the host)",

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, overload
 
-from metaplan import catalogue
+from metaplan.auditing.device import need_gpu
+from metaplan.auditing.finding import Finding
+from metaplan.auditing.profiled import profile
+from metaplan.auditing.watch import watch
 from metaplan.errors import SyncError
-from metaplan.runtime.profiled import profile
-from metaplan.runtime.watch import Finding, watch
 
 SLEEP_MS = 100.0
 """Milliseconds of sleep under a region; a region must take less than half of it on the host."""
@@ -85,7 +86,7 @@ def audit(
     """Runs ``fn`` to warm it, once above a sleep and once under the profiler; tells what it did."""
     import torch
 
-    _need_gpu()
+    need_gpu()
     for _ in range(warm):
         fn()
     torch.cuda.synchronize()
@@ -98,7 +99,7 @@ def audit(
 def _region(sleep_ms: float, streams: tuple[Any, ...]) -> Iterator[None]:
     import torch
 
-    _need_gpu()
+    need_gpu()
     found: list[Finding] = []
     torch.cuda.synchronize()
     pending = _sleep(sleep_ms, streams)
@@ -130,15 +131,21 @@ def _sleep(sleep_ms: float, streams: tuple[Any, ...]) -> list[Any]:
     """Queues a sleep on the current stream and on ``streams``; the events behind the sleeps."""
     import torch
 
-    cycles = int(sleep_ms * _cycles_per_ms(torch.cuda.current_device()))
     events: list[Any] = []
     for stream in (torch.cuda.current_stream(), *streams):
         with torch.cuda.stream(stream):
-            torch.cuda._sleep(cycles)
+            sleeping(sleep_ms)
             event = torch.cuda.Event()
             event.record(stream)
             events.append(event)
     return events
+
+
+def sleeping(ms: float) -> None:
+    """Queues a sleep of ``ms`` milliseconds on the current stream."""
+    import torch
+
+    torch.cuda._sleep(int(ms * _cycles_per_ms(torch.cuda.current_device())))
 
 
 @lru_cache
@@ -154,17 +161,6 @@ def _cycles_per_ms(device: int) -> float:
         last.record()
         torch.cuda.synchronize()
     return 20_000_000 / first.elapsed_time(last)
-
-
-def _need_gpu() -> None:
-    try:
-        import torch
-
-        there = torch.cuda.is_available()
-    except ImportError:
-        there = False
-    if not there:
-        raise catalogue.audit_without_gpu()
 
 
 def _error(found: Audit) -> SyncError:

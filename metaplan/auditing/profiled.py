@@ -5,27 +5,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
-from metaplan.runtime.watch import Finding, watch
+from metaplan.auditing.calls import is_allocation, is_wait
+from metaplan.auditing.finding import ALLOCATION, PAGEABLE, WAIT, Finding
+from metaplan.auditing.watch import watch
 
 REGION = "metaplan.audit"
-
-WAITS = frozenset(
-    {
-        *("cudaDeviceSynchronize", "cudaStreamSynchronize", "cudaEventSynchronize", "cudaMemcpy"),
-        *("cuCtxSynchronize", "cuStreamSynchronize", "cuEventSynchronize"),
-        *("cuMemcpyHtoD", "cuMemcpyDtoH", "cuMemcpyDtoD", "cuMemcpy", "cudaMemcpy2D"),
-    }
-)
-ALLOCATIONS = frozenset(
-    {
-        *("cudaMalloc", "cudaFree", "cudaMallocHost", "cudaHostAlloc", "cudaFreeHost"),
-        *("cudaMallocManaged", "cudaMallocAsync", "cudaFreeAsync", "cudaHostRegister"),
-        *("cuMemAlloc", "cuMemFree", "cuMemHostAlloc", "cuMemFreeHost", "cuMemCreate", "cuMemMap"),
-        *("cuModuleLoadData", "cuModuleLoadDataEx", "cuLibraryLoadData"),
-    }
-)
 
 
 def profile(fn: Callable[[], Any]) -> tuple[dict[str, int], tuple[Finding, ...]]:
@@ -45,7 +32,39 @@ def profile(fn: Callable[[], Any]) -> tuple[dict[str, int], tuple[Finding, ...]]
         for event in profiler.events() or ()
     ]
     calls, asked = judge(events)
-    return calls, (*found, *asked)
+    return calls, once(found, asked)
+
+
+def once(seen: Iterable[Finding], asked: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Both, without the driver's calls that torch's functions in ``seen`` made."""
+    made = list(seen)
+    found = list(made)
+    for one in asked:
+        left = one.count
+        for cause in [cause for cause in made if left and is_caused(one, cause)]:
+            made.remove(cause)
+            left -= min(cause.count, left)
+        if left:
+            found.append(replace(one, count=left))
+    return tuple(found)
+
+
+def is_caused(one: Finding, cause: Finding) -> bool:
+    """Whether the driver's call ``one`` is what torch's function ``cause`` makes."""
+    name = one.call
+    match cause.kind if cause.kind == one.kind else None:
+        case "wait" if cause.call.endswith("cuda.synchronize"):
+            return "DeviceSynchronize" in name
+        case "wait" if cause.call == "Event.synchronize":
+            return "EventSynchronize" in name
+        case "wait":
+            return "StreamSynchronize" in name or "Memcpy" in name
+        case "pageable copy":
+            return ("DtoH" in name) == (cause.call == "device to host")
+        case "allocation":
+            return cause.call.startswith(f"{name} ")
+        case _:
+            return False
 
 
 def judge(
@@ -64,21 +83,14 @@ def judge(
     )
     found: list[Finding] = []
     for name, count in sorted(calls.items()):
-        plain = _plain(name)
-        if plain in WAITS:
-            found.append(Finding("wait", name, count=count))
-        elif plain in ALLOCATIONS:
-            found.append(Finding("allocation", name, count=count))
+        if is_wait(name):
+            found.append(Finding(WAIT, name, count=count))
+        elif is_allocation(name):
+            found.append(Finding(ALLOCATION, name, count=count))
         elif name.startswith("Memcpy") and "Pageable" in name:
-            found.append(Finding("pageable copy", name, count=count))
+            found.append(Finding(PAGEABLE, name, count=count))
     return dict(calls), tuple(found)
 
 
 def _is_call(name: str) -> bool:
     return name.startswith("cuda") or (name.startswith("cu") and name[2:3].isupper())
-
-
-def _plain(name: str) -> str:
-    """cuMemAlloc_v2 => cuMemAlloc."""
-    head, _, tail = name.partition("_v")
-    return head if tail.isdigit() else name
