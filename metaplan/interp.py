@@ -357,8 +357,8 @@ class _Run:
         cells[first:until] = self.eval(tail.value, at)[:, None]
 
     def _per_row(self, o: ir.Output) -> int:
-        """``until`` counts rows of the parent for a dense axis, points for the others."""
-        dense = isinstance(o.axis, ir.Dense) and o.axis.parent is not None
+        """``until`` counts rows of the parent for a dense axis, points for the others and for an indptr."""
+        dense = isinstance(o.axis, ir.Dense) and o.axis.parent is not None and not o.fences
         return o.axis.width if dense and isinstance(o.axis.width, int) else 1  # pyright: ignore
 
 

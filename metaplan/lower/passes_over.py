@@ -151,7 +151,7 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum], start: str = "") -> 
             place = f"{flat} * {width} + {at.levels[-1].offset}" if at is lanes else flat
             mask = joined(mask, f"{place} < {tight(s.before.points)}")
         dtype = ir.dtype_of(s.of)
-        own = f"tl.where({mask}, {at.plain(s.of)}, {s.op.identity(dtype)})"
+        own = f"tl.where({mask}, {at.typed(s.of)}, {s.op.identity(dtype)})"
         if not looped:
             body.append(Let(s.name, f"tl.{s.op.value}({own})"))
             continue

@@ -106,7 +106,7 @@ def _named(asker: Summing, e: ir.Expr) -> tuple[str, bool]:
 
 def _live(asker: Summing, axes: tuple[ir.Axis, ...], bound: int) -> str:
     """How many points the sweep takes."""
-    if len(axes) == 1 and not isinstance(axes[0], ir.Ragged):
+    if len(axes) == 1 and grid(axes[0]):
         live = asker.root().plain(length_of(axes[0]))
     elif len(axes) == 1:
         live = f"tl.minimum({asker.root().plain(ir.Size(axes[0]))}, {bound})"
@@ -196,7 +196,7 @@ class Swept(Summing):
         own = normal(e)
         names, level = self.shared.names, self.levels[-1]
         count = names.fresh(f"{over.name}_count")
-        level.block.append(Let(count, f"tl.where({level.live}, {self.plain(own.of)}, 0)"))
+        level.block.append(Let(count, f"tl.where({level.live}, {self.typed(own.of)}, 0)"))
         inside = f"tl.cumsum({count}, 0) - {count}"
         if self.first:
             carry = names.fresh(f"{over.name}_carry")
@@ -218,7 +218,7 @@ class _Mixed(Tile):
 
     def masked(self, e: ir.Across) -> str:
         live = self.form.answers(self.points.levels[-1].live)
-        return f"tl.where({live}, {self.plain(e.of)}, {e.op.identity(ir.dtype_of(e))})"
+        return f"tl.where({live}, {self.typed(e.of)}, {e.op.identity(ir.dtype_of(e))})"
 
     def text(self, e: ir.Expr) -> Text:
         if isinstance(e, ir.Given):

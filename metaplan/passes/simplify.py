@@ -58,6 +58,9 @@ class Simplify:
             # a[i] if false => other
             case ir.Load(source, _, Const(0), other):
                 return Const(other, source.dtype, loc=e.loc)
+            # nothing to search between => where the search begins
+            case ir.Bisect(lo, hi) if self.ranges.of(hi).hi <= self.ranges.of(lo).lo:
+                return lo
             # sum over a ragged row of a constant => constant * length
             case ir.Reduce(ir.Monoid.SUM, Const(1, DType.I32), ir.Ragged(_, above, n), to) if (
                 above == to
