@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from metaplan import ir
@@ -15,7 +17,10 @@ from metaplan.sums import collapsed
 
 
 def simplify(plan: ir.Plan) -> ir.Plan:
-    return Rewriter(Simplify(Ranges()).rule).plan(plan)
+    made = Rewriter(Simplify(Ranges()).rule).plan(plan)
+    # what cannot fail is counted by nobody
+    checks = (c for c in made.checks if c.bad != Const(0, DType.BOOL))
+    return replace(made, checks=tuple(checks))
 
 
 class Simplify:
@@ -127,6 +132,9 @@ class Simplify:
             # true & x => x
             case ir.Bin(Op.AND, Const(1, DType.BOOL), x) | ir.Bin(Op.AND, x, Const(1, DType.BOOL)):
                 return x
+            # false & x => false
+            case ir.Bin(Op.AND, Const(0, DType.BOOL), _) | ir.Bin(Op.AND, _, Const(0, DType.BOOL)):
+                return Const(0, DType.BOOL, loc=e.loc)
             # a & (a & b) => a & b
             case ir.Bin(Op.AND, x, y) if x in conjuncts(y) and ir.dtype_of(x) is DType.BOOL:
                 return y
