@@ -144,7 +144,7 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum], start: str = "") -> 
         body.append(Let(counted, lanes.levels[-1].live))
         lanes.levels[-1].live = counted
     for s in sums:
-        at = lanes if lane is not None and frame(s.over) == axes else tile
+        at = lanes if lane is not None and len(frame(s.over)) == len(axes) else tile
         mask = at.live(len(at.levels))
         if s.before is not None and s.before.points:
             width = shared.ranges.bound(lane) if lane is not None else 1

@@ -235,6 +235,8 @@ class _Mixed(Tile):
 
     def load(self, e: ir.Load) -> str:
         pointer = self.pointer(e.source, e.index)
+        if not e.index:
+            return f"tl.load({pointer})"
         live = self.form.answers(self.points.levels[-1].live)
         mask = joined(live, self.plain(e.guard) if e.guard is not None else "")
         address = f"{pointer} + {self.address(e.source, e.index)}"

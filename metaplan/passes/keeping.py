@@ -39,6 +39,8 @@ class Keeper:
         """What may be read instead of computed, where that makes nothing wait."""
         self._folding = 0
         self._along: ir.Expr | None = None
+        self._made: ir.Expr | None = None
+        """What a launch of its own computes to keep it."""
         self._updated = updated(plan)
         self._taken = {x.name for x in (*plan.inputs, *plan.axes, *plan.outputs)}
         self._axes: dict[ir.Axis, ir.Axis] = {}
@@ -87,7 +89,8 @@ class Keeper:
 
         match e:
             case ir.Scan(of, over):
-                if self._folding and frame(over) == frame(own) and self._summed(of, over):
+                along = self._folding and frame(over) == frame(own) and e != self._made
+                if along and self._summed(of, over):
                     return self.keep(e, over)
                 return replace(e, of=self.inside(of), over=self.axis(over))
             case ir.Reduce(_, of, over, to):
@@ -169,7 +172,8 @@ class Keeper:
                 one = isinstance(over, ir.Ragged) and over.most == 1
                 if rows and to not in above and not one:
                     return self.keep(e, to)
-                inner = self.inside(of, above, rows=True)
+                held = tuple(a for a in above if a in ir.chain(to))
+                inner = self.inside(of, held, rows=True)
                 return replace(e, of=inner, over=self.axis(over), to=self.place(to))
             case ir.At():
                 return self._elsewhere(e, self.inside(e.index, above, rows))
@@ -247,10 +251,10 @@ class Keeper:
             free = bound_elsewhere(e)
             if free is not None:
                 raise catalogue.too_deep(free.loc, e.loc)
-            outer = self.ready, self._updated, self._along
-            self.ready, self._updated, self._along = {}, [], None
+            outer = self.ready, self._updated, self._along, self._made
+            self.ready, self._updated, self._along, self._made = {}, [], None, e
             value, own = self.value(e, axis), self.place(axis)
-            self.ready, self._updated, self._along = outer
+            self.ready, self._updated, self._along, self._made = outer
             self._sources[e, packed] = self._store(e, value, own, packed)
         return self._sources[e, packed]
 

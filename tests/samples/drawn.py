@@ -235,30 +235,3 @@ def _(given, to: Loops):
     to.put("ends", (ends + [ends[-1]] * max(until + 1 - len(ends), 0))[:room])
     keys = [at + j for at in range(sum(k > 0 for k in n)) for j in range(2)]
     to.put("keys", [keys.count(r) for r in range(len(n))])
-
-
-@mp.plan
-def beside_a_fold(
-    n: Annotated[i32, "req", mp.below(6)],
-    x: Annotated[i32, 6, mp.between(-5, 9)],
-    table: Annotated[i32, 4, mp.below(3)],
-):
-    """A running sum that all points ask for, beside a fold; reads that never happen count nothing."""
-    req = mp.axis("req")
-    fold = mp.fold(req, lambda c: dict(a=mp.minimum(c.a + n, 9)), a=mp.carry(0, 0, 9))
-    asked = mp.sum((mp.cumsum(n) < mp.given(n)) & (n > 1), over=req)
-    return dict(both=fold.before.a + asked, never=mp.where(n < 0, table[x[n]], 7))
-
-
-@sample(
-    beside_a_fold,
-    lambda rng, n: counts(rng, n, 6, x=rng.integers(-5, 10, 6), table=rng.integers(0, 3, 4)),
-    req=6,
-)
-def _(given, to: Loops):
-    n = given["n"].tolist()
-    so_far = [sum(n[: r + 1]) for r in range(len(n))]
-    carried = [min(sum(n[:r]), 9) for r in range(len(n))]
-    asked = [sum(so_far[r] < k and n[r] > 1 for r in range(len(n))) for k in n]
-    to.put("both", [a + b for a, b in zip(carried, asked, strict=True)])
-    to.put("never", [7] * len(n))
