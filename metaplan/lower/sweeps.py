@@ -9,9 +9,9 @@ from metaplan import ir
 from metaplan.lower.emit import Level, Text, Tile, joined
 from metaplan.lower.passes_over import combined, coordinates, length_of, tight, zero
 from metaplan.lower.scans import Summing
-from metaplan.passes.keeping import grid
 from metaplan.passes.lazy import conjuncts
-from metaplan.passes.place import index
+from metaplan.passes.room import grid
+from metaplan.passes.simplify import stored_at
 from metaplan.program import Let, Loop, Stmt
 from metaplan.schedule import power
 from metaplan.sums import frame, normal
@@ -43,7 +43,7 @@ def swept(tile: Summing, e: ir.Across) -> Text:
         points = beside(asker, e.over, axes, bound, wide, form)
     else:
         stop = _live(asker, axes, bound)
-        last = _end(e)
+        last = _end(e, stored_at(e.over, shared.ranges))
         if last is not None:
             text, differs = given[last]
             most = f"tl.max({text})" if differs and form.kind != "scalar" else text
@@ -66,11 +66,10 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     return name, ATOM
 
 
-def _end(e: ir.Across) -> ir.Given | None:
+def _end(e: ir.Across, place: ir.Expr) -> ir.Given | None:
     """What is asked for, if only points before that place count."""
     match e:
         case ir.Across(ir.Monoid.SUM, ir.Cast(test)):
-            place = index(e.over)
             for c in conjuncts(test):
                 if isinstance(c, ir.Bin) and c.op is ir.Op.LT and c.lhs == place:
                     return c.rhs if isinstance(c.rhs, ir.Given) else None
@@ -178,7 +177,12 @@ class Swept(Summing):
         super().__init__(shared, asker.root().prelude, levels)
         self.above = self.asker = asker.root()
         self.wanted = asker.root().wanted
-        self.memo[index(over)] = flat, ATOM
+        self.packed = not grid(over)
+        self.memo[stored_at(over, shared.ranges)] = flat, ATOM
+
+    def depth(self, e: ir.Expr) -> int:
+        """Of points that are packed only where they are stored is known, however that is written."""
+        return int(ir.axis_of(e) is not None) if self.packed else super().depth(e)
 
     def owner(self, depth: int) -> Tile:
         return self if depth else super().owner(depth)
@@ -235,9 +239,9 @@ class _Mixed(Tile):
 
     def load(self, e: ir.Load) -> str:
         pointer = self.pointer(e.source, e.index)
-        if not e.index:
-            return f"tl.load({pointer})"
         live = self.form.answers(self.points.levels[-1].live)
         mask = joined(live, self.plain(e.guard) if e.guard is not None else "")
-        address = f"{pointer} + {self.address(e.source, e.index)}"
+        place = self.address(e.source, e.index) if e.index else "0"
+        # as many pointers as the mask has places: both may differ where the index does not
+        address = f"{pointer} + tl.where({mask}, {place}, 0)"
         return f"tl.load({address}, mask={mask}, other={e.other})"

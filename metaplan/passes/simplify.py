@@ -11,6 +11,7 @@ from metaplan.interp import apply
 from metaplan.ir import Const, DType, Op
 from metaplan.passes.carried import unfolded
 from metaplan.passes.lazy import conjuncts
+from metaplan.passes.place import index
 from metaplan.passes.rewrite import Rewriter
 from metaplan.ranges import Ranges
 from metaplan.sums import collapsed
@@ -21,6 +22,11 @@ def simplify(plan: ir.Plan) -> ir.Plan:
     # what cannot fail is counted by nobody
     checks = (c for c in made.checks if c.bad != Const(0, DType.BOOL))
     return replace(made, checks=tuple(checks))
+
+
+def stored_at(axis: ir.Axis, ranges: Ranges) -> ir.Expr:
+    """Where a point of ``axis`` is stored, as it is written after the passes."""
+    return Rewriter(Simplify(ranges).rule).expr(index(axis))
 
 
 class Simplify:
@@ -52,6 +58,9 @@ class Simplify:
                 return Const(values[value], dtype, loc=e.loc)
             case ir.RowScan() | ir.Sort() | ir.Fold():
                 return self._along(e)
+            # a constant is the same for all that ask
+            case ir.Given(Const() as value):
+                return value
             # cast of the dtype it has => x
             case ir.Cast(of, dtype) if ir.dtype_of(of) is dtype:
                 return of
