@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from metaplan import ir
-from metaplan.lower.emit import Level, Text, Tile, joined
+from metaplan.lower.emit import TRITON, Level, Text, Tile, joined
 from metaplan.lower.passes_over import combined, coordinates, length_of, tight, zero
 from metaplan.lower.scans import Summing
 from metaplan.passes.lazy import conjuncts
@@ -34,11 +34,11 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     wide = min(power(bound), max(_POINTS // rows, 16), 4 * shared.scan_tile)
     looped = bound > wide
     out = asker.block(depth)
-    given = {g: _named(asker, g.of) for g in ir.asked(e.of)}
     name = shared.names.fresh(shared.names.wish(e) or f"{e.over.name}_{e.op.value}")
     body: list[Stmt] = [] if looped else out
     first = shared.names.fresh(f"{e.over.name}_first") if looped else ""
     form = Form.of(asker, level)
+    given = {g: _named(asker, g.of, form, rows) for g in ir.asked(e.of)}
     if not looped:
         points = beside(asker, e.over, axes, bound, wide, form)
     else:
@@ -95,9 +95,12 @@ def beside(
     return found
 
 
-def _named(asker: Summing, e: ir.Expr) -> tuple[str, bool]:
+def _named(asker: Summing, e: ir.Expr, form: Form, rows: int) -> tuple[str, bool]:
     """What is asked with, as a name, and whether it differs between the points that ask."""
     text, differs = asker.plain(e), asker.depth(e) > 0
+    # one number for all rows of the tile stands for each of them
+    if differs and form.kind != "scalar" and not asker.shapes((e,)):
+        text = f"tl.full({form.shape(rows)}, {text}, {TRITON[ir.dtype_of(e)]})"
     if differs and not text.isidentifier():
         text = asker.name(e, text)[0]
     return text, differs

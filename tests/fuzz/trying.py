@@ -14,7 +14,7 @@ import numpy as np
 
 from metaplan import interp, ir
 from metaplan.errors import MetaplanError
-from tests.fuzz.batches import batch, copied, garbage
+from tests.fuzz.batches import NoBatch, batch, copied, garbage
 from tests.fuzz.declaring import declared, entry, usable, user_file, users_own
 from tests.fuzz.outcomes import FAILED, REFUSED, Outcome, Wrong, innermost
 from tests.fuzz.plans import Case
@@ -93,6 +93,8 @@ def _through(way: Way, case: Case, batches: int, out: Outcome) -> None:
         try:
             for number in range(batches):
                 _compared(way, case.seed, number, out)
+        except NoBatch:
+            out.state, out.what = REFUSED, "no such batch"
         except Exception:
             if not clock.late:
                 raise

@@ -154,3 +154,28 @@ def never_any(x: Annotated[i32, "tok", mp.below(2)]):
 @sample(never_any, lambda rng, n: {"x": np.zeros(1, np.int32), "req": n}, req=1)
 def _(given, to: Loops):
     to.put("found", [0])
+
+
+@mp.plan
+def asked_by_all(
+    n: Annotated[i32, "tok", mp.below(3)], x: Annotated[i32, "row", mp.between(-20, 20)]
+):
+    """What the points of one row ask with is the same for all of them."""
+    req = mp.axis("req")
+    tok = mp.ragged(req, 4)
+    row = mp.ragged(tok, n)
+    found = mp.max(mp.where(row.index == mp.given(tok.indptr), x, -99), over=row)
+    return dict(found=mp.on(tok, found))
+
+
+def _asked_by_all(rng, n):
+    return {"n": rng.integers(0, 3, 12), "x": rng.integers(-20, 21, 24), "req": n}
+
+
+@sample(asked_by_all, _asked_by_all, req=1)
+def _(given, to: Loops):
+    n, x = (np.asarray(given[name]).tolist() for name in ("n", "x"))
+    live = 4 * int(given["req"])
+    points = sum(n[:live])
+    found = [x[4 * r] if 4 * r < points else -99 for r in range(live // 4) for _ in range(4)]
+    to.put("found", found)
