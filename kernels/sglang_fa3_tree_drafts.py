@@ -72,7 +72,6 @@ def sglang_fa3_tree_drafts_tok_0(
     out_cache_loc_ptr,
     out_cache_loc_stride,
     expand_page_table_0_ptr,
-    flags_ptr,
 ):
     """expand_page_table_0: 16 rows of req x branch a program, tok_0 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
@@ -104,8 +103,6 @@ def sglang_fa3_tree_drafts_tok_0(
         first_3 = (tok_0_offset_2 == 0) | (page_2 != before_2)
         tok_0_sum = tl.sum(tl.where(tok_0_counted, first_3.to(tl.int32), 0), 1, keep_dims=True)
         tl.store(expand_page_table_0_ptr + branch_index * 2 + tl.where(first_2, 0, tok_0_sum + tok_0_offset), page, mask=req_live & first_2)
-        # place outside expand_page_table_0
-        count(flags_ptr + 0, req_live & (first_2 & False))
 
 
 @triton.jit
@@ -186,7 +183,7 @@ def sglang_fa3_tree_drafts_tok_1_rows(
         branch_index = req * 4 + branch_offset
         tl.store(expand_page_table_1_ptr + branch_index * 3 + tok_1_value_3, page, mask=req_live & (first_2 & holds))
         # place outside expand_page_table_1
-        count(flags_ptr + 1, req_live & (first_2 & ~holds))
+        count(flags_ptr + 0, req_live & (first_2 & ~holds))
 
 
 @triton.jit
@@ -236,7 +233,7 @@ def sglang_fa3_tree_drafts_tok_2_rows(
         branch_index = req * 4 + branch_offset
         tl.store(expand_page_table_2_ptr + branch_index * 4 + tok_2_value_3, page, mask=tok_2_live & (first_2 & holds))
         # place outside expand_page_table_2
-        count(flags_ptr + 2, tok_2_live & (first_2 & ~holds))
+        count(flags_ptr + 1, tok_2_live & (first_2 & ~holds))
 
 
 @triton.jit
@@ -285,7 +282,7 @@ def sglang_fa3_tree_drafts_tok_3_rows(
         branch_index = req * 4 + branch_offset
         tl.store(expand_page_table_3_ptr + branch_index * 5 + tok_3_value_3, page, mask=req_live & (first_2 & holds))
         # place outside expand_page_table_3
-        count(flags_ptr + 3, req_live & (first_2 & ~holds))
+        count(flags_ptr + 2, req_live & (first_2 & ~holds))
 
 
 @triton.jit(
@@ -313,7 +310,7 @@ def sglang_fa3_tree_drafts(
     expand_cache_seqlens_2_ptr,  # int32[req, 4], tail: keep
     expand_page_table_3_ptr,  # int32[branch, 5], scattered
     expand_cache_seqlens_3_ptr,  # int32[req, 4], tail: keep
-    flags_ptr,  # int32[4]: broken promises, counted
+    flags_ptr,  # int32[3]: broken promises, counted
 ):
     """1592 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
@@ -327,7 +324,7 @@ def sglang_fa3_tree_drafts(
     elif program < 792:
         sglang_fa3_tree_drafts_tok_0(
             program - 536, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
-            expand_page_table_0_ptr, flags_ptr,
+            expand_page_table_0_ptr,
         )
     elif program < 824:
         sglang_fa3_tree_drafts_branch(
@@ -364,7 +361,7 @@ def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
         "expand_cache_seqlens_2": torch.zeros([1024, 4], dtype=torch.int32, device=device),
         "expand_page_table_3": torch.zeros([4096, 5], dtype=torch.int32, device=device),
         "expand_cache_seqlens_3": torch.zeros([1024, 4], dtype=torch.int32, device=device),
-        "flags": torch.zeros([4], dtype=torch.int32, device=device),
+        "flags": torch.zeros([3], dtype=torch.int32, device=device),
     }
 
 
@@ -409,7 +406,7 @@ def launch(
         expand_cache_seqlens_2: int32[req, 4], tail: keep
         expand_page_table_3: int32[branch, 5], scattered
         expand_cache_seqlens_3: int32[req, 4], tail: keep
-        flags: int32[4]: broken promises, counted
+        flags: int32[3]: broken promises, counted
     """
     sglang_fa3_tree_drafts[(1592,)](
         req_pool_indices,

@@ -40,11 +40,11 @@ def sglang_triton_req(
         seen_length = tl.minimum(length_2, 1024)
         seen_start_before = tl.sum(tl.where(every < first_row, seen_length, 0))
         req_before = tl.sum(tl.where(every < first_row, (8 * (length_2 + 8)).to(tl.int64), 0))
-        req_before_2 = tl.sum(tl.where(every < first_row, 8, 0))
+        req_before_2 = tl.sum(tl.where(every < first_row, tl.full((), 8, tl.int64), 0))
         entry_start_before = tl.sum(tl.where(every < first_row, length_2, 0))
         # kv_indptr=entry.indptr
         entry_start = entry_start_before + tl.cumsum(req_count, 0) - req_count
-        req_count_2 = tl.where(req_live, 8, 0)
+        req_count_2 = tl.where(req_live, tl.full((), 8, tl.int64), 0)
         req_sum = req_before_2 + tl.cumsum(req_count_2, 0) - req_count_2
         req_count_3 = tl.where(req_live, (8 * (length + 8)).to(tl.int64), 0)
         req_sum_2 = req_before + tl.cumsum(req_count_3, 0) - req_count_3
@@ -156,7 +156,7 @@ def sglang_triton_req_tail(
     seen_length = tl.minimum(length, 1024)
     req_total = tl.sum(tl.where(every < req_size, seen_length, 0))
     req_total_2 = tl.sum(tl.where(every < req_size, (8 * (length + 8)).to(tl.int64), 0))
-    req_total_3 = tl.sum(tl.where(every < req_size, 8, 0))
+    req_total_3 = tl.sum(tl.where(every < req_size, tl.full((), 8, tl.int64), 0))
     kv_indptr = tl.sum(tl.where(every < req_size, length, 0))
     for first in range(req_size + program * 1024, 1025, 1024):
         cell = first + tl.arange(0, 1024)

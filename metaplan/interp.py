@@ -175,15 +175,15 @@ class _Run:
                 self._count(e, f"outside [{lo}, {hi}]", _own(at, ir.axis_of(of), bad))
                 return np.clip(value, lo, hi)
             case ir.Scan(of, over):
-                return self._scan(of, over)[self._number(over, at)]
+                return self._scan(of, over)[self.number(over, at)]
             case ir.Reduce(op, of, over, to):
                 every = self.points(over)
                 value = self.eval(of, every)
                 if to is None:
                     return combine(op, value, np.zeros(every.count, np.int64), 1)
                 rows = self.points(to)
-                found = combine(op, value, self._number(to, every), rows.count)
-                return found[self._number(to, at)]
+                found = combine(op, value, self.number(to, every), rows.count)
+                return found[self.number(to, at)]
             case ir.Given() | ir.Trial() | ir.Carry():
                 return self.bound[e]
             case ir.Distinct(of):
@@ -212,9 +212,9 @@ class _Run:
         own = ir.axis_of(e)
         value = self._at_own(e, own)
         self.bound = bound
-        return value[self._number(own, at)] if own is not None else value
+        return value[self.number(own, at)] if own is not None else value
 
-    def _number(self, axis: ir.Axis, at: Points) -> Array:
+    def number(self, axis: ir.Axis, at: Points) -> Array:
         """Which of the live points of ``axis`` each one is; those of a part are stored among others."""
         every = self.points(axis).index[axis] if isinstance(axis, ir.Part) else None
         return at.index[axis] if every is None else np.searchsorted(every, at.index[axis])
@@ -357,8 +357,8 @@ class _Run:
         cells[first:until] = self.eval(tail.value, at)[:, None]
 
     def _per_row(self, o: ir.Output) -> int:
-        """``until`` counts rows of the parent for a dense axis, points for the others."""
-        dense = isinstance(o.axis, ir.Dense) and o.axis.parent is not None
+        """``until`` counts rows of the parent for a dense axis, points for the others and for an indptr."""
+        dense = isinstance(o.axis, ir.Dense) and o.axis.parent is not None and not o.fences
         return o.axis.width if dense and isinstance(o.axis.width, int) else 1  # pyright: ignore
 
 

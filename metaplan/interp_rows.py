@@ -21,6 +21,7 @@ class Evaluator(Protocol):
 
     def points(self, axis: ir.Axis | None) -> Points: ...
     def eval(self, e: ir.Expr, at: Points, taken: Array | None = None) -> Array: ...
+    def number(self, axis: ir.Axis, at: Points) -> Array: ...
 
 
 def row_scan(run: Evaluator, e: ir.RowScan) -> Array:
@@ -49,7 +50,7 @@ def _rows(run: Evaluator, axis: ir.Axis, every: Points) -> tuple[int, Array]:
     above = ir.parent(axis)
     if above is None:
         return 1, np.zeros(every.count, np.int64)
-    return run.points(above).count, every.index[above]
+    return run.points(above).count, run.number(above, every)
 
 
 def across(run: Evaluator, e: ir.Across, at: Points) -> Array:

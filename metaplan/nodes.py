@@ -96,6 +96,7 @@ class Node:
     loc: Loc = field(default_factory=Loc.here, compare=False, repr=False)
     _hash: int = field(init=False, compare=False, repr=False)
     _lives: Any = field(init=False, compare=False, repr=False)
+    _like: object = field(init=False, compare=False, repr=False)
 
     def compared(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in _compared(type(self)))
@@ -103,6 +104,7 @@ class Node:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash((type(self).__name__, *self.compared())))
         object.__setattr__(self, "_lives", UNKNOWN)
+        object.__setattr__(self, "_like", object())
 
     def __hash__(self) -> int:
         return self._hash
@@ -112,4 +114,10 @@ class Node:
             return True
         if type(self) is not type(other) or not isinstance(other, Node):
             return False
-        return self._hash == other._hash and self.compared() == other.compared()
+        if self._like is other._like:
+            return True
+        if self._hash != other._hash or self.compared() != other.compared():
+            return False
+        # what has been found equal once is not compared again: values share their parts
+        object.__setattr__(other, "_like", self._like)
+        return True

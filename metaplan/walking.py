@@ -227,8 +227,12 @@ def _deepest(exprs: Iterable[Expr]) -> Axis | None:
 def asked(of: Expr) -> tuple[Given, ...]:
     """What ``of``, swept over an axis, takes from the point that asks."""
     found: dict[Given, None] = {}
+    seen: set[Expr] = set()
 
     def visit(e: Expr) -> None:
+        if e in seen:
+            return
+        seen.add(e)
         if isinstance(e, Given):
             found.setdefault(e)
         elif not isinstance(e, Across):

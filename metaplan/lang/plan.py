@@ -294,7 +294,7 @@ def _tail(
         live = ir.Size(total.over, loc=loc)
         if o.undefined:
             until = live
-        elif until is not None:
+        elif until is not None and fences:
             until = ir.Bin(ir.Op.MAX, until, live, loc=loc)
         return ir.Fill(total, until, loc=loc)
     if o.undefined:

@@ -190,6 +190,14 @@ class Tile:
     def plain(self, e: ir.Expr) -> str:
         return self.text(e)[0]
 
+    def typed(self, e: ir.Expr) -> str:
+        """``e`` where nothing beside it says its dtype: Triton takes a small number for an int32."""
+        match e:
+            case ir.Const(value, DType.I64 | DType.U8 | DType.U16 as dtype):
+                return f"tl.full((), {value}, {TRITON[dtype]})"
+            case _:
+                return self.plain(e)
+
     def _named(self, e: ir.Expr) -> bool:
         match e:
             case ir.Const() | ir.Offset() | ir.Cell() | ir.Scan() | ir.Reduce():
@@ -218,8 +226,9 @@ class Tile:
             case ir.Not(of):
                 return f"~{self.at(of, ATOM)}", 8
             case ir.Where(cond, then, other):
-                parts = self.plain(cond), self.plain(then), self.plain(other)
-                return f"tl.where({', '.join(parts)})", ATOM
+                alone = isinstance(other, ir.Const)
+                first = self.plain(cond), self.typed(then) if alone else self.plain(then)
+                return f"tl.where({', '.join(first)}, {self.plain(other)})", ATOM
             case ir.Cast(of, DType.I32) if ir.dtype_of(of) is DType.BOOL:
                 return f"{self.at(of, ATOM)}.to(tl.int32)", ATOM
             case ir.Cast(of, dtype):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from metaplan import ir
 from metaplan.ir import Op, When
@@ -78,7 +78,7 @@ def fold_loop(
     seen_after = {x for x in ir.walk(*points, *(e for _, _, e in steps)) if isinstance(x, ir.Fold)}
     changes: list[tuple[str, str]] = []
     for c, at, e in steps:
-        name, value = c.names[at], inner.plain(e)
+        name, value = c.names[at], inner.typed(e)
         after = c.field(at, When.AFTER)
         if after in seen_after:
             new = inner.shared.names.fresh(f"{name}_after")
@@ -160,29 +160,35 @@ def carried_along(work: Work) -> Work:
     along = {sequence(frame(w.axis), w.roots()) for w in work.writes}
     for axis in (work.sequence,) if not work.in_order else along:
         if axis is not None:
-            work = work.mapped(frame(axis), Rewriter(_Running(axis).rule).expr)
+            work = work.mapped(frame(axis), _Running(axis).expr)
     return work
 
 
 @dataclass(slots=True)
 class _Running:
-    """Turns sums of what lies before a point of ``axis`` into folds."""
+    """Turns sums of what lies before a point of ``axis`` into folds, where its own points compute them."""
 
     axis: ir.Axis
     count: int = 0
+    known: dict[ir.Expr, ir.Expr] = field(default_factory=dict[ir.Expr, ir.Expr])
 
     def inside(self, e: ir.Expr) -> ir.Expr | None:
         """The same in the steps of folds along ``axis``."""
         if not isinstance(e, ir.Fold) or e.axis != self.axis:
             return None
-        made = replace(e, steps=tuple(map(Rewriter(self.rule).expr, e.steps)))
+        made = replace(e, steps=tuple(map(self.expr, e.steps)))
         return made if made != e else None
 
-    def rule(self, e: ir.Expr) -> ir.Expr | None:
+    def expr(self, e: ir.Expr) -> ir.Expr:
+        if e not in self.known:
+            self.known[e] = self._expr(e)
+        return self.known[e]
+
+    def _expr(self, e: ir.Expr) -> ir.Expr:
         match e:
             # sum in the row so far => a carry
             case ir.RowScan(of, over) if frame(over) == frame(self.axis):
-                return self._carry(of)
+                return self._carry(self.expr(of))
             # sum of all points before => that of the rows before, and of the row so far
             case ir.Scan() if frame(e.over) == frame(self.axis):
                 own = normal(e)
@@ -191,8 +197,15 @@ class _Running:
                     return inside
                 total = ir.Reduce(ir.Monoid.SUM, own.of, own.over, above, loc=e.loc)
                 return ir.Bin(Op.ADD, ir.Scan(total, above, loc=e.loc), inside, loc=e.loc)
+            case ir.Across(_, of):
+                asked: dict[ir.Expr, ir.Expr] = {}
+                asked.update((g, replace(g, of=self.expr(g.of))) for g in ir.asked(of))
+                return replace(e, of=carried.substituted(of, asked))
+            # a pass computes these for points of its own
+            case ir.Scan() | ir.Reduce(to=None):
+                return e
             case _:
-                return None
+                return ir.rebuild(e, tuple(map(self.expr, ir.children(e))))
 
     def _carry(self, of: ir.Expr) -> ir.Expr:
         self.count += 1

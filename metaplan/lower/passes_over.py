@@ -144,14 +144,14 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum], start: str = "") -> 
         body.append(Let(counted, lanes.levels[-1].live))
         lanes.levels[-1].live = counted
     for s in sums:
-        at = lanes if lane is not None and frame(s.over) == axes else tile
+        at = lanes if lane is not None and len(frame(s.over)) == len(axes) else tile
         mask = at.live(len(at.levels))
         if s.before is not None and s.before.points:
             width = shared.ranges.bound(lane) if lane is not None else 1
             place = f"{flat} * {width} + {at.levels[-1].offset}" if at is lanes else flat
             mask = joined(mask, f"{place} < {tight(s.before.points)}")
         dtype = ir.dtype_of(s.of)
-        own = f"tl.where({mask}, {at.plain(s.of)}, {s.op.identity(dtype)})"
+        own = f"tl.where({mask}, {at.typed(s.of)}, {s.op.identity(dtype)})"
         if not looped:
             body.append(Let(s.name, f"tl.{s.op.value}({own})"))
             continue

@@ -65,8 +65,6 @@ def spread(tile: Summing, e: ir.Expr) -> str:
     dtype = ir.dtype_of(e).value
     if isinstance(e, ir.Const):
         return f"tl.full({shape(tile) if many(tile) else '()'}, {e.value}, tl.{dtype})"
-    return (
-        tile.plain(e)
-        if not many(tile)
-        else f"tl.zeros({shape(tile)}, tl.{dtype}) + {tile.at(e, 6)}"
-    )
+    if many(tile):
+        return f"tl.zeros({shape(tile)}, tl.{dtype}) + {tile.at(e, 6)}"
+    return tile.typed(e)

@@ -35,7 +35,7 @@ def along_row(tile: Summing, e: ir.RowScan | ir.Sort) -> Text:
 
 def _masked(lanes: Summing, e: ir.Expr, other: int) -> str:
     live = lanes.live(len(lanes.levels))
-    return f"tl.where({live}, {lanes.plain(e)}, {other})" if live else lanes.plain(e)
+    return f"tl.where({live}, {lanes.typed(e)}, {other})" if live else lanes.typed(e)
 
 
 def _sum(lanes: Summing, e: ir.RowScan) -> str:
@@ -83,12 +83,12 @@ def _sum_beside(own: Summing, e: ir.RowScan) -> str:
     if own.levels[-1].shape in ("scalar", "column"):
         row, along = _row(own, e.over)
         live = joined(row.live(len(row.levels)), f"{row.levels[-1].offset} < {place}")
-        return f"tl.sum(tl.where({live}, {row.plain(e.of)}, 0), {along})"
+        return f"tl.sum(tl.where({live}, {row.typed(e.of)}, 0), {along})"
     assert isinstance(above, Summing)
     way, total = walk(above, e.over), own.shared.names.fresh(f"{e.over.name}_sum")
     own.levels[-1].block.append(Let(total, spread(own, ir.Const(0, ir.dtype_of(e.of)))))
     live = joined(way.tile.live(len(way.tile.levels)), f"{way.tile.levels[-1].offset} < {place}")
-    way.body.append(Let(total, f"{total} + tl.where({live}, {way.tile.plain(e.of)}, 0)"))
+    way.body.append(Let(total, f"{total} + tl.where({live}, {way.tile.typed(e.of)}, 0)"))
     own.levels[-1].block.append(way.loop())
     return total
 

@@ -187,9 +187,9 @@ class Summing(Tile):
         return f"{carry} + {inside}"
 
     def _count(self, e: ir.Scan, mask: str) -> str:
-        value, level = self.plain(e.of), self.levels[-1]
+        value, level = self.typed(e.of), self.levels[-1]
         if not mask and self.depth(e.of) < len(self.levels):
-            value = f"{self.at(e.of, 6)} + tl.zeros_like({level.offset})"
+            value = f"{tight(value)} + tl.zeros_like({level.offset})"
         own = self.shared.names.fresh(f"{e.over.name}_count")
         level.block.append(Let(own, f"tl.where({mask}, {value}, 0)" if mask else value))
         return own
@@ -337,7 +337,7 @@ class Summing(Tile):
         body: list[Stmt] = [] if looped else out
         inner = self.row_of(over, body, first)
         start = e.op.identity(dtype)
-        value = f"tl.where({inner.live(len(inner.levels))}, {inner.plain(of)}, {start})"
+        value = f"tl.where({inner.live(len(inner.levels))}, {inner.typed(of)}, {start})"
         total = f"tl.{e.op.value}({value}, {'1, keep_dims=True' if self.column else '0'})"
         if not looped:
             out.append(Let(name, total, names.note(e)))
@@ -357,7 +357,7 @@ class Summing(Tile):
         start, inner = e.op.identity(ir.dtype_of(of)), way.tile
         empty = f"tl.full({shape(self)}, {start}, tl.{ir.dtype_of(of).value})"
         out.append(Let(name, empty, self.shared.names.note(e)))
-        own = f"tl.where({inner.live(len(inner.levels))}, {inner.plain(of)}, {start})"
+        own = f"tl.where({inner.live(len(inner.levels))}, {inner.typed(of)}, {start})"
         way.body.append(Let(name, combined(e.op, name, own)))
         out.append(way.loop())
         return name

@@ -48,7 +48,7 @@ def _reduced(tile: Tile, w: Write, pointer: str, mask: str, along: str) -> list[
     inside = f"{lanes.offset} >= 0" if isinstance(lanes.axis, ir.Dense) else ""
     some = named("some", joined(mask, inside))
     nothing = op.identity(ir.dtype_of(w.value))
-    every = f"tl.where({some}, {tile.plain(w.value)}, {nothing})"
+    every = f"tl.where({some}, {tile.typed(w.value)}, {nothing})"
     value = named("value", f"tl.{op.value}({every}{along})")
     any_ = named("any", f"tl.max({some}.to(tl.int32){along}) > 0")
     return [*lines, Atomic(w.combine.value, pointer, value, any_)]

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from metaplan import ir
-from metaplan.lower.emit import Level, Text, Tile, joined
+from metaplan.lower.emit import TRITON, Level, Text, Tile, joined
 from metaplan.lower.passes_over import combined, coordinates, length_of, tight, zero
 from metaplan.lower.scans import Summing
-from metaplan.passes.keeping import grid
 from metaplan.passes.lazy import conjuncts
-from metaplan.passes.place import index
+from metaplan.passes.room import grid
+from metaplan.passes.simplify import stored_at
 from metaplan.program import Let, Loop, Stmt
 from metaplan.schedule import power
 from metaplan.sums import frame, normal
@@ -34,16 +34,16 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     wide = min(power(bound), max(_POINTS // rows, 16), 4 * shared.scan_tile)
     looped = bound > wide
     out = asker.block(depth)
-    given = {g: _named(asker, g.of) for g in ir.asked(e.of)}
     name = shared.names.fresh(shared.names.wish(e) or f"{e.over.name}_{e.op.value}")
     body: list[Stmt] = [] if looped else out
     first = shared.names.fresh(f"{e.over.name}_first") if looped else ""
     form = Form.of(asker, level)
+    given = {g: _named(asker, g.of, form, rows) for g in ir.asked(e.of)}
     if not looped:
         points = beside(asker, e.over, axes, bound, wide, form)
     else:
         stop = _live(asker, axes, bound)
-        last = _end(e)
+        last = _end(e, stored_at(e.over, shared.ranges))
         if last is not None:
             text, differs = given[last]
             most = f"tl.max({text})" if differs and form.kind != "scalar" else text
@@ -66,11 +66,10 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     return name, ATOM
 
 
-def _end(e: ir.Across) -> ir.Given | None:
+def _end(e: ir.Across, place: ir.Expr) -> ir.Given | None:
     """What is asked for, if only points before that place count."""
     match e:
         case ir.Across(ir.Monoid.SUM, ir.Cast(test)):
-            place = index(e.over)
             for c in conjuncts(test):
                 if isinstance(c, ir.Bin) and c.op is ir.Op.LT and c.lhs == place:
                     return c.rhs if isinstance(c.rhs, ir.Given) else None
@@ -96,9 +95,12 @@ def beside(
     return found
 
 
-def _named(asker: Summing, e: ir.Expr) -> tuple[str, bool]:
+def _named(asker: Summing, e: ir.Expr, form: Form, rows: int) -> tuple[str, bool]:
     """What is asked with, as a name, and whether it differs between the points that ask."""
     text, differs = asker.plain(e), asker.depth(e) > 0
+    # one number for all rows of the tile stands for each of them
+    if differs and form.kind != "scalar" and not asker.shapes((e,)):
+        text = f"tl.full({form.shape(rows)}, {text}, {TRITON[ir.dtype_of(e)]})"
     if differs and not text.isidentifier():
         text = asker.name(e, text)[0]
     return text, differs
@@ -106,7 +108,7 @@ def _named(asker: Summing, e: ir.Expr) -> tuple[str, bool]:
 
 def _live(asker: Summing, axes: tuple[ir.Axis, ...], bound: int) -> str:
     """How many points the sweep takes."""
-    if len(axes) == 1 and not isinstance(axes[0], ir.Ragged):
+    if len(axes) == 1 and grid(axes[0]):
         live = asker.root().plain(length_of(axes[0]))
     elif len(axes) == 1:
         live = f"tl.minimum({asker.root().plain(ir.Size(axes[0]))}, {bound})"
@@ -178,7 +180,12 @@ class Swept(Summing):
         super().__init__(shared, asker.root().prelude, levels)
         self.above = self.asker = asker.root()
         self.wanted = asker.root().wanted
-        self.memo[index(over)] = flat, ATOM
+        self.packed = not grid(over)
+        self.memo[stored_at(over, shared.ranges)] = flat, ATOM
+
+    def depth(self, e: ir.Expr) -> int:
+        """Of points that are packed only where they are stored is known, however that is written."""
+        return int(ir.axis_of(e) is not None) if self.packed else super().depth(e)
 
     def owner(self, depth: int) -> Tile:
         return self if depth else super().owner(depth)
@@ -196,7 +203,7 @@ class Swept(Summing):
         own = normal(e)
         names, level = self.shared.names, self.levels[-1]
         count = names.fresh(f"{over.name}_count")
-        level.block.append(Let(count, f"tl.where({level.live}, {self.plain(own.of)}, 0)"))
+        level.block.append(Let(count, f"tl.where({level.live}, {self.typed(own.of)}, 0)"))
         inside = f"tl.cumsum({count}, 0) - {count}"
         if self.first:
             carry = names.fresh(f"{over.name}_carry")
@@ -218,7 +225,7 @@ class _Mixed(Tile):
 
     def masked(self, e: ir.Across) -> str:
         live = self.form.answers(self.points.levels[-1].live)
-        return f"tl.where({live}, {self.plain(e.of)}, {e.op.identity(ir.dtype_of(e))})"
+        return f"tl.where({live}, {self.typed(e.of)}, {e.op.identity(ir.dtype_of(e))})"
 
     def text(self, e: ir.Expr) -> Text:
         if isinstance(e, ir.Given):
@@ -237,5 +244,7 @@ class _Mixed(Tile):
         pointer = self.pointer(e.source, e.index)
         live = self.form.answers(self.points.levels[-1].live)
         mask = joined(live, self.plain(e.guard) if e.guard is not None else "")
-        address = f"{pointer} + {self.address(e.source, e.index)}"
+        place = self.address(e.source, e.index) if e.index else "0"
+        # as many pointers as the mask has places: both may differ where the index does not
+        address = f"{pointer} + tl.where({mask}, {place}, 0)"
         return f"tl.load({address}, mask={mask}, other={e.other})"

@@ -99,7 +99,7 @@ def _ranges(
         stop = str(capacity)
         if o.tail.until is not None:
             per_row = wide
-            if isinstance(o.axis, ir.Dense) and o.axis.parent is not None:
+            if isinstance(o.axis, ir.Dense) and o.axis.parent is not None and not o.fences:
                 assert isinstance(o.axis.width, int)
                 per_row *= o.axis.width
             rows = capacity // per_row - o.fences

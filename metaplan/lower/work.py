@@ -235,7 +235,7 @@ class _Body:
         for condition, block, above in zip(
             reversed(conditions), reversed(blocks[1:]), reversed(blocks[:-1]), strict=True
         ):
-            above.extend([If(condition, tuple(block))] if condition else block)
+            above.extend([If(condition, tuple(block))] if condition and block else block)
         return out
 
     def _below(self, tile: Summing, axis: ir.Axis, offset: str) -> str:

@@ -231,7 +231,7 @@ class _Proof:
         if not isinstance(o.tail, ir.Fill) or o.tail.until is None or o.axis is None:
             return o
         rows, each = self.ranges.capacity(o.axis), max(len(o.columns), 1)
-        if isinstance(o.axis, ir.Dense) and o.axis.parent is not None:
+        if isinstance(o.axis, ir.Dense) and o.axis.parent is not None and not o.fences:
             width = self.ranges.bound(o.axis)
             rows, each = rows // width, each * width
         until, loc = o.tail.until, o.tail.until.loc
@@ -296,4 +296,4 @@ def _with_lengths(e: ir.Expr) -> list[ir.Expr]:
 
 
 def _stored(plan: ir.Plan, axis: ir.Axis) -> bool:
-    return any(o.axis == axis and not o.fences and o.put is None for o in plan.outputs)
+    return any(o.axis == axis and o.put is None for o in plan.outputs)

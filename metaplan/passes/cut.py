@@ -99,9 +99,9 @@ class _Cut:
     def _output(self, o: ir.Output) -> ir.Output:
         """``o`` for the first launch that can compute it; what is kept by then is read."""
         made = self._rewritten(o)
-        self.keeper.ready = self.keeper.kept(self._level(made))
+        self.keeper.read(self.keeper.kept(self._level(made)))
         made = self._rewritten(o)
-        self.keeper.ready = {}
+        self.keeper.read({})
         return made
 
     def _rewritten(self, o: ir.Output) -> ir.Output:

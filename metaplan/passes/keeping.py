@@ -7,17 +7,17 @@ earlier launch and read as an input.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from metaplan import catalogue, ir
 from metaplan.ir import Combine, Op
 from metaplan.looking import bound_elsewhere, sequence, updated
 from metaplan.naming import assigned_name
-from metaplan.passes.bind import LIMIT
 from metaplan.passes.place import index
 from metaplan.passes.rewrite import Rewriter
-from metaplan.passes.simplify import Simplify
+from metaplan.passes.room import cells, grid, padded
+from metaplan.passes.simplify import Simplify, stored_at
 from metaplan.ranges import Ranges
 from metaplan.sums import frame, members
 
@@ -35,15 +35,22 @@ class Keeper:
         """Of each buffer between launches, the launch that fills it."""
         self.stored: list[tuple[ir.Input, ir.Output]] = []
         self.shapes: list[ir.Dense] = []
-        self.ready: Mapping[ir.Expr, int] = {}
-        """What may be read instead of computed, where that makes nothing wait."""
+        self.read({})
         self._folding = 0
         self._along: ir.Expr | None = None
+        self._made: ir.Expr | None = None
+        """What a launch of its own computes to keep it."""
         self._updated = updated(plan)
         self._taken = {x.name for x in (*plan.inputs, *plan.axes, *plan.outputs)}
         self._axes: dict[ir.Axis, ir.Axis] = {}
-        self._sources: dict[tuple[ir.Expr, bool], ir.Input] = {}
+        self._sources: dict[tuple[ir.Expr, ir.Axis | None, bool], ir.Input] = {}
+        self._known: dict[object, ir.Expr] = {}
         self._tidy = Rewriter(Simplify(self.ranges).rule).expr
+
+    def read(self, ready: Mapping[ir.Expr, int]) -> None:
+        """``ready`` may be read instead of computed from now on, where that makes nothing wait."""
+        self.ready = ready
+        self._readable = frozenset(ready)
 
     # --------------------------------------------------------------- axes
 
@@ -79,6 +86,16 @@ class Keeper:
         return made
 
     def _value(self, e: ir.Expr, own: ir.Axis | None) -> ir.Expr:
+        return self._once(e, (own,), lambda: self._computed(e, own))
+
+    def _once(self, e: ir.Expr, place: object, made: Callable[[], ir.Expr]) -> ir.Expr:
+        """What becomes of ``e`` at one place is the same whoever asks."""
+        key = e, place, self._folding, self._along, self._made, self._readable
+        if key not in self._known:
+            self._known[key] = made()
+        return self._known[key]
+
+    def _computed(self, e: ir.Expr, own: ir.Axis | None) -> ir.Expr:
         if e in self.ready:
             return self.keep(e, ir.axis_of(e))
 
@@ -87,7 +104,8 @@ class Keeper:
 
         match e:
             case ir.Scan(of, over):
-                if self._folding and frame(over) == frame(own) and self._summed(of, over):
+                along = self._folding and frame(over) == frame(own) and e != self._made
+                if along and self._summed(of, over):
                     return self.keep(e, over)
                 return replace(e, of=self.inside(of), over=self.axis(over))
             case ir.Reduce(_, of, over, to):
@@ -156,6 +174,9 @@ class Keeper:
 
     def inside(self, e: ir.Expr, above: Above = (), rows: bool = False) -> ir.Expr:
         """``e`` for a pass over points, under rows of the last axis of ``above`` where ``rows``."""
+        return self._once(e, (above, rows), lambda: self._inside(e, above, rows))
+
+    def _inside(self, e: ir.Expr, above: Above, rows: bool) -> ir.Expr:
         if e in self.ready:
             return self.keep(e, ir.axis_of(e))
         match e:
@@ -169,7 +190,8 @@ class Keeper:
                 one = isinstance(over, ir.Ragged) and over.most == 1
                 if rows and to not in above and not one:
                     return self.keep(e, to)
-                inner = self.inside(of, above, rows=True)
+                held = tuple(a for a in above if a in ir.chain(to))
+                inner = self.inside(of, held, rows=True)
                 return replace(e, of=inner, over=self.axis(over), to=self.place(to))
             case ir.At():
                 return self._elsewhere(e, self.inside(e.index, above, rows))
@@ -208,7 +230,7 @@ class Keeper:
         if ir.axis_of(x) is None:
             return self.value(x, None)
         if not grid(over):
-            if x == index(over):
+            if x in (index(over), stored_at(over, self.ranges)):
                 return self.tidy_index(over)
             return ir.Load(self.source(x, over, packed=True), (self.tidy_index(over),), loc=x.loc)
         return self._pointwise(x, over)
@@ -225,8 +247,8 @@ class Keeper:
                 return self._rebuilt(x, tuple(self._pointwise(c, over) for c in ir.children(x)))
 
     def tidy_index(self, axis: ir.Axis) -> ir.Expr:
-        """Where a point of ``axis`` is stored, as it is written after the passes."""
-        return self._tidy(index(self.axis(axis)))
+        """Where a point of ``axis`` is stored."""
+        return stored_at(self.axis(axis), self.ranges)
 
     # ------------------------------------------------------------ keeping
 
@@ -243,16 +265,18 @@ class Keeper:
     def source(self, e: ir.Expr, axis: ir.Axis | None, packed: bool = False) -> ir.Input:
         """The buffer that keeps ``e``: packed as outputs are, or with the same room for each row."""
         packed = packed and not grid(axis)
-        if (e, packed) not in self._sources:
+        if (e, axis, packed) not in self._sources:
             free = bound_elsewhere(e)
             if free is not None:
                 raise catalogue.too_deep(free.loc, e.loc)
-            outer = self.ready, self._updated, self._along
-            self.ready, self._updated, self._along = {}, [], None
+            outer = self.ready, self._updated, self._along, self._made
+            self._updated, self._along, self._made = [], None, e
+            self.read({})
             value, own = self.value(e, axis), self.place(axis)
-            self.ready, self._updated, self._along = outer
-            self._sources[e, packed] = self._store(e, value, own, packed)
-        return self._sources[e, packed]
+            ready, self._updated, self._along, self._made = outer
+            self.read(ready)
+            self._sources[e, axis, packed] = self._store(e, value, own, packed)
+        return self._sources[e, axis, packed]
 
     def _store(self, e: ir.Expr, value: ir.Expr, axis: ir.Axis | None, packed: bool) -> ir.Input:
         if packed and isinstance(axis, ir.Part):
@@ -273,7 +297,12 @@ class Keeper:
 
     def kept(self, below: int) -> dict[ir.Expr, int]:
         """What is kept, at its own points, by launches in front of number ``below``."""
-        levels = {e: self.levels[i.name] for (e, packed), i in self._sources.items() if not packed}
+        found = (
+            (e, i)
+            for (e, at, packed), i in self._sources.items()
+            if at == ir.axis_of(e) and not packed
+        )
+        levels = {e: self.levels[i.name] for e, i in found}
         return {e: n for e, n in levels.items() if n < below}
 
     def _name(self, e: ir.Expr, axis: ir.Axis | None) -> str:
@@ -328,35 +357,6 @@ class Keeper:
 
 
 _LOOKS = ir.Scan | ir.Reduce | ir.RowScan | ir.Sort | ir.Fold | ir.At | ir.Bisect | ir.Across
-
-
-def grid(axis: ir.Axis | None) -> bool:
-    """Whether every row of ``axis`` has the same number of points."""
-    return all(isinstance(a, ir.Root | ir.Dense) for a in ir.chain(axis))
-
-
-def padded(axis: ir.Axis, ranges: Ranges) -> ir.Expr:
-    """Where a point of ``axis`` is kept when every row has room for its longest."""
-    place: ir.Expr | None = None
-    for a in frame(axis):
-        own: ir.Expr = ir.Offset(a, loc=a.loc)
-        if place is not None:
-            room = ir.Const(ranges.bound(a), loc=a.loc)
-            place = ir.Bin(Op.ADD, ir.Bin(Op.MUL, place, room, loc=a.loc), own, loc=a.loc)
-        else:
-            place = own
-    assert place is not None
-    return place
-
-
-def cells(axis: ir.Axis, ranges: Ranges) -> int:
-    """How many places ``padded`` has."""
-    total = 1
-    for a in frame(axis):
-        total *= ranges.bound(a)
-    if total >= LIMIT:
-        raise catalogue.too_many_points(axis.name, total, axis.loc)
-    return total
 
 
 def inlined(of: ir.Expr, axis: ir.Axis) -> bool:

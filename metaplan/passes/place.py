@@ -38,7 +38,7 @@ def index(axis: ir.Axis) -> ir.Expr:
         case ir.Dense(_, above, width):
             assert above is not None
             assert isinstance(width, int)
-            row = ir.Bin(Op.MUL, index(above), ir.Const(width, loc=axis.loc), loc=axis.loc)
+            row = ir.Bin(Op.MUL, _number(above), ir.Const(width, loc=axis.loc), loc=axis.loc)
             return ir.Bin(Op.ADD, row, offset, loc=axis.loc)
         case ir.Ragged(_, above, length, most):
             start = ir.Scan(length, above, loc=axis.loc)
@@ -47,3 +47,11 @@ def index(axis: ir.Axis) -> ir.Expr:
             start = ir.Scan(whole.length, whole.parent, loc=axis.loc)
             first = ir.Bin(Op.ADD, start, before, loc=axis.loc)
             return ir.Bin(Op.ADD, first, offset, loc=axis.loc)
+
+
+def _number(axis: ir.Axis) -> ir.Expr:
+    """Which of the live points of ``axis`` one is; those of a part are stored among others."""
+    if not isinstance(axis, ir.Part):
+        return index(axis)
+    start = ir.Scan(axis.length, axis.whole.parent, loc=axis.loc)
+    return ir.Bin(Op.ADD, start, ir.Offset(axis, loc=axis.loc), loc=axis.loc)

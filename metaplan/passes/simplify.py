@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from metaplan import ir
@@ -9,13 +11,22 @@ from metaplan.interp import apply
 from metaplan.ir import Const, DType, Op
 from metaplan.passes.carried import unfolded
 from metaplan.passes.lazy import conjuncts
+from metaplan.passes.place import index
 from metaplan.passes.rewrite import Rewriter
 from metaplan.ranges import Ranges
 from metaplan.sums import collapsed
 
 
 def simplify(plan: ir.Plan) -> ir.Plan:
-    return Rewriter(Simplify(Ranges()).rule).plan(plan)
+    made = Rewriter(Simplify(Ranges()).rule).plan(plan)
+    # what cannot fail is counted by nobody
+    checks = (c for c in made.checks if c.bad != Const(0, DType.BOOL))
+    return replace(made, checks=tuple(checks))
+
+
+def stored_at(axis: ir.Axis, ranges: Ranges) -> ir.Expr:
+    """Where a point of ``axis`` is stored, as it is written after the passes."""
+    return Rewriter(Simplify(ranges).rule).expr(index(axis))
 
 
 class Simplify:
@@ -47,6 +58,9 @@ class Simplify:
                 return Const(values[value], dtype, loc=e.loc)
             case ir.RowScan() | ir.Sort() | ir.Fold():
                 return self._along(e)
+            # a constant is the same for all that ask
+            case ir.Given(Const() as value):
+                return value
             # cast of the dtype it has => x
             case ir.Cast(of, dtype) if ir.dtype_of(of) is dtype:
                 return of
@@ -58,6 +72,9 @@ class Simplify:
             # a[i] if false => other
             case ir.Load(source, _, Const(0), other):
                 return Const(other, source.dtype, loc=e.loc)
+            # nothing to search between => where the search begins
+            case ir.Bisect(lo, hi) if self.ranges.of(hi).hi <= self.ranges.of(lo).lo:
+                return lo
             # sum over a ragged row of a constant => constant * length
             case ir.Reduce(ir.Monoid.SUM, Const(1, DType.I32), ir.Ragged(_, above, n), to) if (
                 above == to
@@ -124,6 +141,9 @@ class Simplify:
             # true & x => x
             case ir.Bin(Op.AND, Const(1, DType.BOOL), x) | ir.Bin(Op.AND, x, Const(1, DType.BOOL)):
                 return x
+            # false & x => false
+            case ir.Bin(Op.AND, Const(0, DType.BOOL), _) | ir.Bin(Op.AND, _, Const(0, DType.BOOL)):
+                return Const(0, DType.BOOL, loc=e.loc)
             # a & (a & b) => a & b
             case ir.Bin(Op.AND, x, y) if x in conjuncts(y) and ir.dtype_of(x) is DType.BOOL:
                 return y

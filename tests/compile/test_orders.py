@@ -32,6 +32,7 @@ LAUNCHES = {
     "packed": 3,
     "running_folds": 3,
     "in_parts": 1,
+    "wide_folds": 1,
     "chunked": 1,
     "bisected": 1,
 }

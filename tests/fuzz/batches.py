@@ -10,6 +10,11 @@ import numpy as np
 
 from metaplan import interp, ir
 
+
+class NoBatch(Exception):
+    """No numbers are what the plan declares."""
+
+
 FAR = 1 << 20
 """Above this a number that says where to write is no place at all."""
 
@@ -68,6 +73,8 @@ def _distinct(one: ir.Input, shape: tuple[int, ...], rng: np.random.Generator) -
     lo, hi = _span(one)
     cells = int(np.prod(shape))
     numbers = rng.permutation(np.arange(max(lo, 0), min(hi, FAR) + 1))[:cells]
+    if lo >= 0 and len(numbers) < cells:
+        raise NoBatch(f"{one.name} cannot be {cells} different numbers from {lo} to {hi}")
     missing = np.full(cells - len(numbers), min(lo, -1))
     made = np.concatenate((numbers, missing))
     if lo < 0:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -13,30 +14,41 @@ import numpy as np
 
 from metaplan import interp, ir
 from metaplan.errors import MetaplanError
-from tests.fuzz.batches import batch, copied, garbage
+from tests.fuzz.batches import NoBatch, batch, copied, garbage
 from tests.fuzz.declaring import declared, entry, usable, user_file, users_own
 from tests.fuzz.outcomes import FAILED, REFUSED, Outcome, Wrong, innermost
 from tests.fuzz.plans import Case
 from tests.fuzz.ways import WAYS, Way
 
 SECONDS = 120
-"""A plan that takes longer is told as a failure."""
+"""A plan that takes longer to compile is told as a failure."""
+RUNNING = 60
+"""A plan that takes longer to run is compared on fewer batches."""
 CELLS = 1 << 22
 """A plan with larger arrays is declared and compiled only."""
 OVERFULL = "more points than the capacity"
 
 
+@dataclass(slots=True)
+class Clock:
+    """Whether the time is over: what runs may wrap the error that says so."""
+
+    late: bool = False
+
+
 @contextmanager
-def limited(seconds: int) -> Iterator[None]:
+def limited(seconds: int) -> Iterator[Clock]:
     """Raises TimeoutError after ``seconds``."""
+    clock = Clock()
 
     def late(*_: object) -> None:
+        clock.late = True
         raise TimeoutError(f"took longer than {seconds} s")
 
     kept = signal.signal(signal.SIGALRM, late)
     signal.alarm(seconds)
     try:
-        yield
+        yield clock
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, kept)
@@ -49,7 +61,9 @@ def tried(case: Case, device: str, batches: int) -> Outcome:
     with user_file(case.source):
         try:
             with limited(SECONDS):
-                _through(case, device, batches, out)
+                way = _compiled(case, device)
+            if device != "compile":
+                _through(way, case, batches, out)
         except MetaplanError as error:
             told = usable(error)
             refused = not told and type(error).__name__ != "DoesNotCompile"
@@ -65,17 +79,27 @@ def tried(case: Case, device: str, batches: int) -> Outcome:
     return out
 
 
-def _through(case: Case, device: str, batches: int, out: Outcome) -> None:
+def _compiled(case: Case, device: str) -> Way:
     plan = declared(case.source)
-    way = WAYS[device](plan.ir, case.sizes, case.seed)
     plan.text()
-    if device == "compile":
-        return
+    return WAYS[device](plan.ir, case.sizes, case.seed)
+
+
+def _through(way: Way, case: Case, batches: int, out: Outcome) -> None:
     if _cells(way.plan) > CELLS:
         out.state, out.what = REFUSED, "too large to run"
         return
-    for number in range(batches):
-        _compared(way, case.seed, number, out)
+    with limited(RUNNING) as clock:
+        try:
+            for number in range(batches):
+                _compared(way, case.seed, number, out)
+        except NoBatch:
+            out.state, out.what = REFUSED, "no such batch"
+        except Exception:
+            if not clock.late:
+                raise
+            if not out.batches:
+                out.state, out.what = REFUSED, "too slow to run"
 
 
 def _cells(plan: ir.Plan) -> int:

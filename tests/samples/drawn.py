@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 
 import metaplan as mp
-from metaplan import boolean, i32, u8, u16
+from metaplan import boolean, i32, i64, u8, u16
 from tests.samples.core import Loops, counts, sample, start
 
 
@@ -194,3 +194,44 @@ def _(given, to: Loops):
     live = sum(n)
     to.put("ranks", [key[:t].count(key[t]) for t in range(live) if on[t]])
     to.put("rows", list(range(live)))
+
+
+@mp.plan
+def numbers_alone(n: Annotated[i32, "req", mp.below(4)], until: Annotated[i32, mp.below(30)]):
+    """Constants in a dtype of their own, and the totals behind the rows of a table."""
+    req = mp.axis("req")
+    col = mp.dense(req, 3)
+    some = mp.compact(req, where=n > 0)
+    pair = mp.dense(some, 2)
+    wide = mp.where(n > 1, i64(100000), i64(200000))
+    narrow = mp.where(n > 1, u8(200), u8(100))
+    return dict(
+        product=wide * 100000,
+        most=mp.max(wide, over=req),
+        total=mp.sum(i64(1 << 30) + i64(0 * n), over=req),
+        inverse=~narrow == u8(55),
+        sorted=mp.sort(i64(0 * n), over=req),
+        searched=mp.bisect(9, n - 7, lambda t: t > n),
+        cuts=mp.tail(col.cuts, mp.UNDEFINED),
+        ends=mp.tail(mp.indptr(col.offset), mp.LAST, until=until),
+        keys=mp.histogram(pair.offset + pair.row, req),
+    )
+
+
+@sample(numbers_alone, lambda rng, n: counts(rng, n, 4, until=int(rng.integers(0, 30))), req=6)
+def _(given, to: Loops):
+    n, until = given["n"].tolist(), int(given["until"])
+    wide = [100000 if k > 1 else 200000 for k in n]
+    to.put("product", [w * 100000 for w in wide])
+    to.put("most", [max(wide, default=-(2**63))])
+    to.put("total", [len(n) << 30])
+    to.put("inverse", [k > 1 for k in n])
+    to.put("sorted", [0] * len(n))
+    to.put("searched", [9] * len(n))
+    to.put("cuts", list(range(3 * len(n) + 1)))
+    to.only("cuts", 3 * len(n) + 1)
+    ends = start([0, 1, 2] * len(n))
+    room = to.out["ends"].size
+    to.put("ends", (ends + [ends[-1]] * max(until + 1 - len(ends), 0))[:room])
+    keys = [at + j for at in range(sum(k > 0 for k in n)) for j in range(2)]
+    to.put("keys", [keys.count(r) for r in range(len(n))])

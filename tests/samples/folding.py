@@ -264,6 +264,50 @@ def _(given, to: Loops):
 
 
 @mp.plan
+def wide_folds(n: Annotated[i32, "req", mp.below(6)], p: Annotated[i64, mp.between(-5, 5)]):
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+
+    def step(c):
+        return dict(a=mp.where(tok.offset > 1, i64(7), 9), b=c.a * p, c=5)
+
+    start = mp.where(p > 0, i64(3), 4)
+    fold = mp.fold(
+        tok, step, a=mp.carry(start, -9, 99), b=mp.carry(p, -99, 99), c=mp.carry(p, -9, 9)
+    )
+    return dict(
+        a=fold.before.a,
+        b=fold.after.b,
+        c=fold.last.c,
+        root=mp.bisect(start, 100, lambda x: x * x >= p * 20),
+        large=mp.cumsum(mp.where(tok.offset > n, i64(0), 2**31 - 1), per=req),
+    )
+
+
+def _scaled(rng, n):
+    return counts(rng, n, 6, p=int(rng.integers(-5, 6)))
+
+
+@sample(wide_folds, _scaled, req=6)
+def _(given, to: Loops):
+    n, p = given["n"].tolist(), int(given["p"])
+    first = 3 if p > 0 else 4
+    before, after, last = [], [], []
+    for k in n:
+        a, b, c = first, p, p
+        for j in range(k):
+            before.append(a)
+            a, b, c = (7 if j > 1 else 9), a * p, 5
+            after.append(b)
+        last.append(c)
+    to.put("a", before)
+    to.put("b", after)
+    to.put("c", last)
+    to.put("root", [next(x for x in range(first, 101) if x * x >= p * 20 or x == 100)])
+    to.put("large", [(j + 1) * (2**31 - 1) for k in n for j in range(k)])
+
+
+@mp.plan
 def broken_folds(n: Annotated[i32, "req", mp.below(6)], x: Annotated[i32, "req", "k"]):
     req = mp.axis("req")
     tok = mp.ragged(req, n)

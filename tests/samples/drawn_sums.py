@@ -1,0 +1,86 @@
+"""What random plans came down to, where sums and folds meet what they are made of."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated
+
+import numpy as np
+
+import metaplan as mp
+from metaplan import boolean, i32, u8, u16
+from tests.samples.core import Loops, counts, sample, start
+
+
+@mp.plan
+def beside_a_fold(
+    n: Annotated[i32, "req", mp.below(6)],
+    x: Annotated[i32, 6, mp.between(-5, 9)],
+    table: Annotated[i32, 4, mp.below(3)],
+):
+    """A running sum that all points ask for, beside a fold; reads that never happen count nothing."""
+    req = mp.axis("req")
+    fold = mp.fold(req, lambda c: dict(a=mp.minimum(c.a + n, 9)), a=mp.carry(0, 0, 9))
+    asked = mp.sum((mp.cumsum(n) < mp.given(n)) & (n > 1), over=req)
+    return dict(both=fold.before.a + asked, never=mp.where(n < 0, table[x[n]], 7))
+
+
+@sample(
+    beside_a_fold,
+    lambda rng, n: counts(rng, n, 6, x=rng.integers(-5, 10, 6), table=rng.integers(0, 3, 4)),
+    req=6,
+)
+def _(given, to: Loops):
+    n = given["n"].tolist()
+    so_far = [sum(n[: r + 1]) for r in range(len(n))]
+    carried = [min(sum(n[:r]), 9) for r in range(len(n))]
+    asked = [sum(so_far[r] < k and n[r] > 1 for r in range(len(n))) for k in n]
+    to.put("both", [a + b for a, b in zip(carried, asked, strict=True)])
+    to.put("never", [7] * len(n))
+
+
+@mp.plan
+def looked_twice(
+    n: Annotated[u16, "req", mp.below(4)],
+    top: Annotated[u16, mp.below(4)],
+    on: Annotated[boolean, "tok"],
+    x: Annotated[u8, "some", mp.below(4)],
+    y: Annotated[i32, "deep", mp.between(-9, 9)],
+):
+    """Sums of sums over points that are selected, one number for all that ask, parts as long as their row."""
+    req = mp.axis("req")
+    row = mp.pieces(req, head=i32(n))
+    left = mp.ragged(row, 0)
+    right = mp.ragged(row.head, 1)
+    tok = mp.ragged(req, i32(n))
+    some = mp.compact(tok, where=on)
+    after = mp.fold(req, lambda c: dict(a=mp.minimum(c.a + 1, 4)), a=mp.carry(0, 0, 4)).after.a
+    deep = mp.ragged(mp.ragged(req, 1, name="one"), after)
+    room = mp.dense(None, 5)
+    return dict(
+        sizes=right.size + 10 * left.size,
+        within=mp.on(tok, mp.min(mp.sum(x, over=some, to=req), over=some)),
+        asked=mp.sum(mp.where(room.index < mp.given(i32(n)), top == 0, False), over=room),
+        running=mp.indptr(mp.maximum(mp.max(y, over=deep), -100)),
+    )
+
+
+def _looked_twice(rng, n):
+    more = {"on": rng.random(18) < 0.6, "x": rng.integers(0, 4, 18)}
+    return counts(rng, n, 4, top=int(rng.integers(0, 4)), y=rng.integers(-9, 10, 30), **more)
+
+
+@sample(looked_twice, _looked_twice, req=6)
+def _(given, to: Loops):
+    n, top = given["n"].tolist(), int(given["top"])
+    on, x, y = (np.asarray(given[name]).tolist() for name in ("on", "x", "y"))
+    to.put("sizes", [sum(n)])
+    place = {t: at for at, t in enumerate(t for t in range(sum(n)) if on[t])}
+    rows = [range(a, b) for a, b in pairwise(start(n))]
+    sums = [sum(x[place[t]] for t in row if on[t]) for row in rows]
+    within = [s if on[t] else 2**31 - 1 for s, row in zip(sums, rows, strict=True) for t in row]
+    to.put("within", within)
+    to.put("asked", [k if top == 0 else 0 for k in n])
+    ends = start([min(r + 1, 4) for r in range(len(n))])
+    most = start([max(y[a:b]) for a, b in pairwise(ends)])
+    to.put("running", most, most[-1])
