@@ -16,11 +16,14 @@ from metaplan.auditing import allocations
 from metaplan.auditing.marking import marking
 from metaplan.auditing.steps import BEGIN, END, STEP
 
+WARM = 3
+"""Skipped steps that are recorded all the same, in front of the first: a profiler that has just started is slow."""
+
 
 class Recorder:
     """Records what its region does: from the mark after ``skip`` marks on, for ``most`` steps.
 
-    Before that mark it records too, for the case that none comes, and drops it at the mark: the
+    Before that mark it records too, for the case that none comes, and drops all but the last steps of it: the
     first recording of a process also sets the profiler up, which must not fall into a step.
     ``stacks``: Python's frames as well, which makes every call slower.
     """
@@ -52,11 +55,13 @@ class Recorder:
         """The boundary of a step."""
         at = self.marks - self.skip
         self.marks += 1
-        if at < 0 or self._profiler is None:
+        if self._profiler is None:
             return
-        if at == 0:
+        if at == -min(self.skip, WARM):
             self._stop()
             self._start()
+        if at < 0:
+            return
         self._stamp(STEP)
         if at == self.most:
             self._stop()
