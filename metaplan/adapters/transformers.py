@@ -67,7 +67,7 @@ class Generator:
         require_transformers()
         check_model(model)
         check_settings(model.generation_config)
-        self.model, self.forward = model, forward or model
+        self.model, self.forward = model, model if forward is None else forward
         self.batch, self.longest = batch, longest
         self.device: torch.device = model.device
         self.stops, self.pad = special_tokens(model.generation_config, eos_token_id, pad_token_id)
@@ -154,11 +154,11 @@ class Generator:
         On a GPU it replays a graph; that of a new number of rows, or of columns that are read, is
         recorded first, and that waits.
         """
+        key = self._bucket(rows, self.batch, 1), self._bucket(length, self.columns, NARROWEST)
         if self.device.type == "cpu":
-            self._decode(rows, length)
+            self._decode(*key)
             self.state.step()
             return
-        key = self._bucket(rows, self.batch, 1), self._bucket(length, self.columns, NARROWEST)
         if key not in self.graphs:
             self.graphs[key] = self._record(*key)
         self.graphs[key].replay()

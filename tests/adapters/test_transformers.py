@@ -118,17 +118,26 @@ def test_eager_attention_too() -> None:
 
 
 def test_another_forward_decodes() -> None:
-    """The steps go through it, the prompt does not."""
+    """The steps go through it, four rows for three prompts; the prompts do not."""
     one, seen = kept("gpt2"), []
 
     def forward(**inputs):
         seen.append(tuple(inputs["input_ids"].shape))
         return one(**inputs)
 
-    ids, mask = prompts(2, 5, 1)
+    ids, mask = prompts(3, 5, 1)
     got = generator(one, forward=forward).generate(ids, mask, max_new_tokens=4)
     same(got, generated(one, ids, mask, 4))
-    assert seen == [(2, 1)] * 3
+    assert seen == [(4, 1)] * 3
+
+
+def test_a_compiled_forward_decodes() -> None:
+    """torch.compile traces the cache and the grouped attention, over both widths."""
+    one = model("llama")
+    ids, mask = prompts(3, 60, 1)
+    forward = torch.compile(one, backend="eager", dynamic=False, fullgraph=True)
+    ours = generator(one, forward=forward, longest=80)
+    same(ours.generate(ids, mask, max_new_tokens=9), generated(one, ids, mask, 9))
 
 
 def test_the_model_is_left_as_it_was() -> None:
