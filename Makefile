@@ -55,7 +55,7 @@ test-null: $(DEV)
 	@echo "tests/null tests/oracle tests/loop: meaning, without triton"
 	@$(SIDE_BY_SIDE) tests/null tests/oracle tests/loop
 
-test-readme: $(DEV)
+test-readme: $(DEV) $(HUGGINGFACE)
 	@echo "tests/readme: every example in README.md and docs/"
 	@$(PYTEST) tests/readme
 

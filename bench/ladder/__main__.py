@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt")
     parser.add_argument("--new", type=int, default=512, help="tokens generated")
     parser.add_argument("--rungs", nargs="+", choices=RUNGS, help="default: all; fewer for llama")
-    parser.add_argument("--repeats", type=int, default=5, help="calls that are timed")
+    parser.add_argument("--repeats", type=int, default=3, help="calls that are timed")
     parser.add_argument("--seconds", type=float, default=540, help="begin no rung after that")
     parser.add_argument("--check", action="store_true", help="compare tokens instead")
     parser.add_argument("--dtype", default="float32", help="of the weights, for --check")

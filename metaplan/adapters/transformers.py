@@ -27,8 +27,8 @@ from metaplan.adapters.transformers_model import (
 )
 from metaplan.adapters.transformers_step import State
 
-NARROWEST = 64
-"""Columns of the cache that the narrowest graph reads; others read twice as many, and so on."""
+ALIGNED = 64
+"""The cache's columns are a multiple of it: attention kernels want rows of masks that are aligned."""
 
 GREEDY = {"do_sample": False, "num_beams": 1, "num_return_sequences": 1, "use_cache": True}
 """What may be said of the way in which the generator decodes anyway."""
@@ -46,6 +46,8 @@ class Generator:
         pad_token_id: fills a row behind its end; by default the config's, else the first end.
         lag: how many steps late the host reads that all rows have ended; what was computed beyond
             is cut off.
+        narrowest: fewest columns of the cache that a step reads. A graph is recorded for it, for twice
+            as many, and so on up to ``longest``; narrowest=longest makes one that always reads all.
         forward: called instead of the model in decode steps, such as torch.compile(model).
 
     Raises:
@@ -62,6 +64,7 @@ class Generator:
         eos_token_id: int | list[int] | None = None,
         pad_token_id: int | None = None,
         lag: int = 1,
+        narrowest: int = ALIGNED,
         forward: Callable[..., Any] | None = None,
     ) -> None:
         require_transformers()
@@ -72,7 +75,8 @@ class Generator:
         self.device: torch.device = model.device
         self.stops, self.pad = special_tokens(model.generation_config, eos_token_id, pad_token_id)
         self.layers = layers_of(model)
-        self.columns = -(-longest // NARROWEST) * NARROWEST
+        self.columns = -(-longest // ALIGNED) * ALIGNED
+        self.narrowest = -(-narrowest // ALIGNED) * ALIGNED
         self.state = State(
             rows=batch,
             columns=self.columns,
@@ -154,7 +158,7 @@ class Generator:
         On a GPU it replays a graph; that of a new number of rows, or of columns that are read, is
         recorded first, and that waits.
         """
-        key = self._bucket(rows, self.batch, 1), self._bucket(length, self.columns, NARROWEST)
+        key = self._bucket(rows, self.batch, 1), self._bucket(length, self.columns, self.narrowest)
         if self.device.type == "cpu":
             self._decode(*key)
             self.state.step()
