@@ -17,13 +17,14 @@ class Lagging:
         self.number = number
         self.lag = lag
         on_gpu = number.is_cuda
-        self.slots = torch.zeros(lag + 1, dtype=number.dtype, pin_memory=on_gpu)
+        slots = torch.zeros(lag + 1, dtype=number.dtype, pin_memory=on_gpu)
+        self.cells, self.array = slots.split(1), slots.numpy()
         self.events = [torch.cuda.Event() for _ in range(lag + 1)] if on_gpu else None
 
     def push(self, step: int) -> None:
         """Copies the number behind all that is queued on the current stream."""
         slot = step % (self.lag + 1)
-        self.slots[slot : slot + 1].copy_(self.number, non_blocking=True)
+        self.cells[slot].copy_(self.number, non_blocking=True)
         if self.events is not None:
             self.events[slot].record()
 
@@ -32,4 +33,4 @@ class Lagging:
         slot = step % (self.lag + 1)
         if self.events is not None:
             self.events[slot].synchronize()
-        return int(self.slots[slot])
+        return int(self.array[slot])

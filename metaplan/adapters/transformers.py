@@ -8,8 +8,9 @@ for the next step. The host replays it and reads late how many rows are unfinish
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ class Generator:
 
     Raises:
         CallError: the model is none that decodes with a static cache, or its generation_config
-            asks for more than greedy decoding.
+            asks for more than greedy decoding; a size is too small.
     """
 
     def __init__(
@@ -70,6 +71,9 @@ class Generator:
         require_transformers()
         check_model(model)
         check_settings(model.generation_config)
+        for name, value, least in (("batch", batch, 1), ("longest", longest, 2), ("lag", lag, 0)):
+            if value < least:
+                raise catalogue.bad_prompt(name, str(value), f"a number from {least}")
         self.model, self.forward = model, model if forward is None else forward
         self.batch, self.longest = batch, longest
         self.device: torch.device = model.device
@@ -92,6 +96,8 @@ class Generator:
         self.cache = static_cache(
             self.layers.count, rows=batch, columns=self.columns, place=self.place
         )
+        last_only = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self.prompt_options = {"logits_to_keep": 1} if last_only else {}
         self.unfinished = Lagging(self.state.unfinished, lag)
         self.graphs: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}
 
@@ -115,9 +121,12 @@ class Generator:
         """
         self._check(input_ids, attention_mask, max_new_tokens, options)
         input_ids = input_ids.to(self.device)
-        self.start(input_ids, attention_mask)
-        made = self._loop(input_ids.shape[0], input_ids.shape[1], max_new_tokens)
-        return self.state.tokens[: input_ids.shape[0], : input_ids.shape[1] + made].clone()
+        rows, count = input_ids.shape
+        on_gpu = self.device.type == "cuda"
+        with torch.cuda.device(self.device) if on_gpu else nullcontext():
+            self.start(input_ids, attention_mask)
+            made = self._loop(rows, count, max_new_tokens)
+            return self.state.tokens[:rows, : count + made].clone()
 
     def _loop(self, rows: int, count: int, most: int) -> int:
         """Steps until all rows have ended, at most ``most`` with the prompt's; how many tokens that made."""
@@ -135,6 +144,7 @@ class Generator:
 
     # ------------------------------------------------------- the two kinds of step
 
+    @torch.no_grad()
     def start(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> None:
         """Reads the prompts and samples their first tokens."""
         mask = self._mask(input_ids, attention_mask)
@@ -148,10 +158,12 @@ class Generator:
             past_key_values=self.cache,
             use_cache=True,
             return_dict=True,
+            **self.prompt_options,
         )
         self.state.sample(out.logits)
         self.state.step()
 
+    @torch.no_grad()
     def advance(self, rows: int, length: int) -> None:
         """One step of the first ``rows`` rows, which hold ``length`` tokens: waits for nothing.
 
@@ -179,7 +191,8 @@ class Generator:
         here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
         aside.wait_stream(here)
         with torch.cuda.stream(aside):
-            for _ in range(2):
+            self._decode(rows, width)
+            with self._no_waits():
                 self._decode(rows, width)
         here.wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
@@ -188,6 +201,24 @@ class Generator:
             self._decode(rows, width)
             self.state.step.emit()
         return graph
+
+    @contextmanager
+    def _no_waits(self) -> Iterator[None]:
+        """Raises CallError where the model's forward asks the GPU for a value: no graph can record that."""
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        except RuntimeError as error:
+            if "synchronizing" not in str(error):
+                raise
+            raise catalogue.unsupported_model(
+                type(self.model).__name__,
+                "waits for the GPU inside its forward, which no graph can record",
+                "the traceback above has the line; model.generate decodes it",
+            ) from error
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
 
     def _decode(self, rows: int, width: int) -> None:
         """The forward of one token a row over ``width`` columns of the cache, and the argmax."""

@@ -48,7 +48,9 @@ def same(got: torch.Tensor, want: torch.Tensor) -> None:
 def test_tokens_are_those_of_generate(name: str) -> None:
     """Unequal prompts, batches below the room, one generator for all calls, windows that are passed."""
     ours = generator(kept(name))
-    for seed, (rows, count, most) in enumerate([(1, 1, 9), (4, 14, 22), (3, 60, 12), (2, 7, 1)]):
+    for seed, (rows, count, most) in enumerate(
+        [(1, 1, 9), (4, 14, 22), (3, 60, 12), (2, 7, 1), (2, 7, 30)]
+    ):
         ids, mask = prompts(rows, count, seed)
         same(ours.generate(ids, mask, max_new_tokens=most), generated(kept(name), ids, mask, most))
 
@@ -96,6 +98,7 @@ def test_holes_in_a_mask_are_kept() -> None:
     one = kept("qwen2")
     ids, mask = prompts(3, 12, 3)
     mask[0, 4:7] = 0
+    mask[1, -1] = 0
     same(generator(one).generate(ids, mask, max_new_tokens=9), generated(one, ids, mask, 9))
 
 
@@ -163,6 +166,13 @@ def test_options_that_it_does_not_have(options, told) -> None:
     ids, mask = prompts(2, 6)
     with pytest.raises(CallError, match=told):
         generator(kept("gpt2")).generate(ids, mask, **options)
+
+
+@pytest.mark.parametrize("size", [{"batch": 0}, {"longest": 1}, {"lag": -1}])
+def test_sizes_that_make_no_generator(size) -> None:
+    (name,) = size
+    with pytest.raises(CallError, match=f"{name} is {size[name]}"):
+        generator(kept("gpt2"), **size)
 
 
 @pytest.mark.parametrize(

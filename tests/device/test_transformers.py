@@ -97,6 +97,22 @@ def test_recording_changes_nothing() -> None:
     assert ours.state.step.flags() == {}
 
 
+def test_a_forward_that_waits_is_refused() -> None:
+    """Before anything is recorded; what is there goes on working."""
+    one = model("gpt2", device="cuda")
+    ids, mask = prompts(2, 5, 1, "cuda")
+
+    def waiting(**inputs):
+        inputs["input_ids"].max().item()
+        return one(**inputs)
+
+    with pytest.raises(mp.CallError, match="GPT2LMHeadModel waits for the GPU inside its forward"):
+        generator(one, forward=waiting).generate(ids, mask, max_new_tokens=3)
+    assert torch.cuda.get_sync_debug_mode() == 0
+    got = generator(one).generate(ids, mask, max_new_tokens=3)
+    assert got.tolist() == generated(one, ids, mask, 3).tolist()
+
+
 def test_a_compiled_forward_decodes() -> None:
     one = model("gpt2", device="cuda")
     ids, mask = prompts(4, 9, 1, "cuda")
