@@ -86,12 +86,11 @@ def test_the_end_may_be_in_any_of_the_last_steps() -> None:
 def test_without_a_mask_pads_are_padding() -> None:
     """Unless the pad also ends rows, as generate has it."""
     one = kept("llama")
-    ids, _ = prompts(3, 9, 2)
-    for eos in (NEVER, PAD):
-        same(
-            generator(one, eos).generate(ids, max_new_tokens=10),
-            generated(one, ids, None, 10, eos),
-        )
+    ids, _ = prompts(3, 9, 4)
+    padded, whole = (generated(one, ids, None, 10, eos) for eos in (NEVER, PAD))
+    assert padded[:, 9:].tolist() != whole[:, 9:].tolist()
+    same(generator(one, NEVER).generate(ids, max_new_tokens=10), padded)
+    same(generator(one, PAD).generate(ids, max_new_tokens=10), whole)
 
 
 def test_holes_in_a_mask_are_kept() -> None:
