@@ -8,18 +8,20 @@ TORCH  ?= torch==2.13.0
 VENV   := .venv
 ENGINES := vllm==0.33.0 sglang==0.5.23
 HEADERS := flashinfer-python==0.7.2.post1
+TRANSFORMERS := transformers==5.17.0
 
 empty :=
 space := $(empty) $(empty)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint codegen bench clean \
-        test-null test-interp test-compile test-device test-peers test-readme
+        test-null test-interp test-compile test-device test-peers test-adapters test-readme
 
 ifeq ($(origin PY), undefined)
 PY   := $(VENV)/bin/python
 RUN  := $(VENV)/.run
 DEV  := $(VENV)/.dev
+HUGGINGFACE := $(VENV)/.transformers
 endif
 
 PIP    = $(VENV)/bin/python -m pip install -qq --disable-pip-version-check
@@ -32,7 +34,7 @@ help: ## this list
 demo: $(RUN) ## run all three plans on a generated trace, compare with the oracle, draw one step
 	@$(PY) -m metaplan demo
 
-test: test-null test-readme test-interp test-compile test-device test-peers ## every test suite, each in its own process
+test: test-null test-readme test-interp test-compile test-device test-peers test-adapters ## every test suite, each in its own process
 	@echo "make test: every suite passed"
 
 lint: $(DEV) ## ruff, pyright, the drift of kernels/ and of docs/coverage.md
@@ -53,7 +55,7 @@ test-null: $(DEV)
 	@echo "tests/null tests/oracle tests/loop: meaning, without triton"
 	@$(SIDE_BY_SIDE) tests/null tests/oracle tests/loop
 
-test-readme: $(DEV)
+test-readme: $(DEV) $(HUGGINGFACE)
 	@echo "tests/readme: every example in README.md and docs/"
 	@$(PYTEST) tests/readme
 
@@ -65,7 +67,7 @@ test-compile: $(DEV)
 	@echo "tests/compile: kernels for every target, without a device"
 	@$(SIDE_BY_SIDE) tests/compile
 
-test-device: $(DEV)
+test-device: $(DEV) $(HUGGINGFACE)
 	@if $(PY) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
 	  echo "tests/device: kernels on the GPU" && $(PYTEST) tests/device; \
 	else \
@@ -76,6 +78,10 @@ test-peers: $(DEV)
 	@echo "tests/peers: beside the sources of $(ENGINES) $(HEADERS)"
 	@$(PY) tests/peers/fetch.py $(ENGINES) $(HEADERS)
 	@TRITON_INTERPRET=1 PYTHONPATH=$(subst $(space),:,$(foreach e,$(ENGINES),.engines/$(subst ==,-,$(e)))) $(SIDE_BY_SIDE) tests/peers
+
+test-adapters: $(DEV) $(HUGGINGFACE)
+	@echo "tests/adapters: beside $(TRANSFORMERS)"
+	@$(SIDE_BY_SIDE) tests/adapters
 
 clean: ## remove what make made: .venv, .engines
 	rm -rf $(VENV) .engines
@@ -91,4 +97,9 @@ $(VENV)/.run: pyproject.toml
 $(VENV)/.dev: $(VENV)/.run
 	@echo "environment: adding the development tools"
 	@$(PIP) '$(TORCH)' -e '.[demo,dev]'
+	@touch $@
+
+$(VENV)/.transformers: $(VENV)/.dev
+	@echo "environment: adding $(TRANSFORMERS)"
+	@$(PIP) '$(TORCH)' '$(TRANSFORMERS)' -e '.[transformers]'
 	@touch $@

@@ -32,6 +32,7 @@ WITHOUT_PEER = {
     "post_update": "vLLM's own kernels, in tests/peers/test_plans_are_the_engine.py",
     "paged_decode": "loops, in tests/oracles: no one function of an engine computes all of it",
     "v4_decode": "loops, in tests/oracles: what ATOM computes for DeepSeek-V4",
+    "transformers_decode": "model.generate itself, in tests/adapters: no function computes it alone",
 }
 """What a shipped plan that no peer runs beside is compared with instead."""
 ENGINES = {"vllm": "vLLM 0.33.0", "sglang": "SGLang 0.5.23"}

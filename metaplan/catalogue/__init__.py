@@ -6,6 +6,14 @@ the sentences live here and nowhere else.
 
 from __future__ import annotations
 
+from metaplan.catalogue.adapting import (
+    above_room,
+    bad_prompt,
+    missing_engine,
+    unsupported_model,
+    unsupported_option,
+    unsupported_settings,
+)
 from metaplan.catalogue.axes import (
     bad_bound,
     length_dtype,
@@ -189,6 +197,7 @@ from metaplan.catalogue.values import (
 )
 
 __all__ = [
+    "above_room",
     "across_to",
     "all_steps_skipped",
     "argsort_wide",
@@ -202,6 +211,7 @@ __all__ = [
     "bad_live_size",
     "bad_mark",
     "bad_name",
+    "bad_prompt",
     "bad_range",
     "bad_side",
     "bad_size",
@@ -243,6 +253,7 @@ __all__ = [
     "loop_without_model",
     "may_overflow",
     "missing_arguments",
+    "missing_engine",
     "missing_sizes",
     "mixed_dtypes",
     "model_returned",
@@ -335,6 +346,9 @@ __all__ = [
     "unnamed_axis",
     "unnamed_copies",
     "unreadable_annotations",
+    "unsupported_model",
+    "unsupported_option",
+    "unsupported_settings",
     "until_dtype",
     "unused_copies",
     "unused_input",

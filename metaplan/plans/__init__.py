@@ -41,6 +41,7 @@ FAMILIES = (
     "vllm_local",
     "vllm_attention",
     "vllm_tokens",
+    "transformers_decode",
 )
 """The modules of this folder; each has a function ``shipped()`` that lists its plans."""
 
