@@ -1,0 +1,74 @@
+# pyright: basic
+"""Our decode loop: the state of every request on the device, metadata and its update inside the model's graph."""
+
+from __future__ import annotations
+
+import torch
+
+import metaplan as mp
+from bench.loops.sides import Side, Work
+
+
+class Inside(Side):
+    """``mp.Loop`` as its users write it."""
+
+    name = "ours, in the graph"
+
+    def __init__(self, work: Work, lag: int = 1) -> None:
+        super().__init__(work)
+        self.loop = mp.Loop(
+            rows=work.rows,
+            page=work.page,
+            pages=work.pages,
+            longest=work.traffic.longest,
+            lag=lag,
+            device=work.device,
+            buckets=(work.rows,),
+        )
+        self.loop.capture(self.forward)
+        self.told: dict[int, list[int]] = {}
+        self.running: dict[int, mp.Request] = {}
+        self.next = 0
+
+    def forward(self, batch: mp.Batch) -> torch.Tensor:
+        return self.work.model(
+            batch.input_ids,
+            batch.positions,
+            batch.slot_mapping,
+            batch.seq_lens,
+            batch.block_table,
+        )
+
+    def start(self) -> None:
+        for request in self.running.values():
+            self.loop.finish(request)
+        self.loop.drain()
+        self.told, self.running, self.next = {}, {}, 0
+
+    def step(self) -> None:
+        self.host_work()
+        while len(self.running) < self.work.rows:
+            self.admit()
+        self.take(self.loop.step())
+
+    def admit(self) -> None:
+        prompt = self.work.traffic.prompt(self.next)
+        self.next += 1
+        request = self.loop.admit(
+            length=prompt.length, token=prompt.token, most=prompt.most, key=prompt.key
+        )
+        self.prefill(prompt, request.pages)
+        self.running[prompt.key], self.told[prompt.key] = request, []
+
+    def take(self, results: object) -> None:
+        for request, tokens, ended in results:  # pyright: ignore[reportGeneralTypeIssues]
+            self.told[request.key].extend(tokens)
+            if ended:
+                del self.running[request.key]
+
+    def stop(self) -> None:
+        self.take(self.loop.drain())
+
+    @property
+    def tokens(self) -> dict[int, list[int]]:
+        return self.told
