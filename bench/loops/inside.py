@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 import metaplan as mp
@@ -60,14 +62,15 @@ class Inside(Side):
         self.prefill(prompt, request.pages)
         self.running[prompt.key], self.told[prompt.key] = request, []
 
-    def take(self, results: object) -> None:
-        for request, tokens, ended in results:  # pyright: ignore[reportGeneralTypeIssues]
+    def take(self, produced: Iterable[tuple[mp.Request, list[int], bool]]) -> None:
+        for request, tokens, ended in produced:
             self.told[request.key].extend(tokens)
             if ended:
                 del self.running[request.key]
 
     def stop(self) -> None:
-        self.take(self.loop.drain())
+        for produced in self.loop.drain():
+            self.take(produced)
 
     @property
     def tokens(self) -> dict[int, list[int]]:

@@ -158,7 +158,7 @@ def gate(both, out, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
     tl.store(out + token.to(tl.int64) * WIDTH + lane, value, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["start", "length"])
 def copy_prompt(
     prompt,
     cache,

@@ -55,7 +55,7 @@ class Side(ABC):
     def tokens(self) -> dict[int, list[int]]:
         """What each request got since ``start``, by its key."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most hold nothing
         """Gives back what only this side holds."""
 
     def host_work(self) -> None:
