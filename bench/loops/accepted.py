@@ -29,8 +29,8 @@ from metaplan.machine import machine
 
 DRAFTS = (2, 3, 1, 7, 5, 4, 6)
 BATCHES = (8, 32, 128)
-HOST = (0.0, 0.5, 1.0)
-STEPS, WARM = 96, 16
+HOST = (0.5, 0.0, 1.0)
+STEPS, WARM = 80, 16
 Row = dict[str, Any]
 
 

@@ -19,8 +19,8 @@ class Shape:
     rows: int
     drafts: int
     steps: int
-    verify: int = 24
-    draft: int = 2
+    verify: int = 12
+    draft: int = 1
     """For each draft token."""
 
     @property

@@ -37,9 +37,9 @@ from metaplan.machine import machine
 
 BATCHES = (32, 128, 8, 256, 1)
 HOST = (0.0, 1.0, 0.5, 2.0)
-WARM = 32  # steps before a turn is measured
-WINDOW = 0.4e6  # microseconds of GPU work that a turn of a side is measured over
-LEAST, MOST = 48, 224
+WARM = 16  # steps before a turn is measured
+WINDOW = 0.25e6  # microseconds of GPU work that a turn of a side is measured over
+LEAST, MOST = 48, 160
 Row = dict[str, Any]
 
 

@@ -160,7 +160,7 @@ class Llama:
         ready = torch.from_numpy(np.ascontiguousarray(pages, np.int32))
         if self.weights.device != "cpu":
             ready = ready.pin_memory().to(self.weights.device, non_blocking=True)
-        width, tile = self.shape.kv_heads * self.shape.head, 16
+        width, tile = self.shape.kv_heads * self.shape.head, 4
         kernels.copy_prompt[(2 * self.shape.layers, triton.cdiv(length, tile))](
             self.prompt, self.cache, ready, start, length, self.prompt.shape[2], self.slots,
             self.page, width, tile, triton.next_power_of_2(width),

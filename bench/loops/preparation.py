@@ -83,7 +83,9 @@ def bound(judge: Judge, hosted: bool) -> Side:
     from bench.sides import Place
 
     work = judge.workload
-    names = ours.per_request(work) if hosted else ()
+    # What the device alone knows stays there.
+    known = tuple(n for n in ours.per_request(work) if n != "num_rejected")
+    names = known if hosted else ()
     built = ours.placed(build(work.plan, work.sizes, Place(judge.device).arch()), names)
     name = "ours, from the host" if hosted else "ours, on the device"
     if judge.device == "cpu":
@@ -311,7 +313,7 @@ def main() -> None:
     )
     parser.add_argument("--batch", nargs="+", type=int, default=BATCHES)
     parser.add_argument("--context", nargs="+", type=int, default=CONTEXTS, help="longest sequence")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=170, help="for everything")
     parser.add_argument("--out", type=Path, help="a JSON line for each row is appended")
     parser.add_argument("--check", action="store_true", help="correctness only, on the CPU")
