@@ -14,6 +14,7 @@ LINES = (
     Line("sync, one copy", "synchronous, one pinned copy", "#c29500", "X"),
     Line("async, two pairs", "asynchronous, two buffer pairs, three streams", "#c4500c", "D"),
     Line("ours, outside the graph", "metaplan, in front of the graph", "#0b63b0", "o", 1.4, (0, (3, 2))),  # type: ignore[arg-type]
+    Line("ours, beside the model", "metaplan's loop, the next step prepared beside this one", "#0b63b0", "^", 1.4, (0, (1, 1))),  # type: ignore[arg-type]
     Line("ours, in the graph", "metaplan's loop", "#0b63b0", "o", 2.8),
 )  # fmt: skip
 
@@ -82,7 +83,9 @@ def _panel(results: LoopResults, size: str, batch: int, axes: Any, seen: dict[st
                 markeredgewidth=0.6,
                 zorder=10 * line.width,
             )
-    axes.set_title(f"{size}, {batch} requests", loc="left", fontsize=11, color=INK)
+    axes.set_title(
+        f"{size}, {batch} request{'s' * (batch > 1)}", loc="left", fontsize=11, color=INK
+    )
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors=MUTED, length=0, labelsize=9)

@@ -130,7 +130,7 @@ def check() -> list[str]:
     return found
 
 
-def every(asked: argparse.Namespace) -> None:
+def every(asked: argparse.Namespace, where: str = "cuda") -> None:
     name = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     end = time.monotonic() + asked.seconds
 
@@ -148,7 +148,7 @@ def every(asked: argparse.Namespace) -> None:
             if begin + took > end:
                 write({"kind": "left", "batch": batch, "drafts": drafts})
                 continue
-            drafting = Drafting(Shape(batch, drafts, STEPS), "cuda")
+            drafting = Drafting(Shape(batch, drafts, STEPS), where)
             for row in measured(drafting, asked.host, asked.repeats):
                 write(row)
             took = time.monotonic() - begin

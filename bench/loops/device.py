@@ -63,8 +63,18 @@ def busy(microseconds: float) -> None:
         pass
 
 
+def host_us(call: Call, calls: int) -> float:
+    """Without a GPU: microseconds of a call."""
+    begin = time.perf_counter_ns()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter_ns() - begin) / calls / 1e3
+
+
 def saturated_us(replay: Call, replays: int = 50) -> float:
     """GPU microseconds of a replay when nothing is waited for: ``replays`` back to back between two events."""
+    if not torch.cuda.is_available():
+        return host_us(replay, 3)
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     for _ in range(3):
         replay()

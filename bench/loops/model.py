@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,18 +100,22 @@ class Llama:
         slot_mapping: torch.Tensor,
         seq_lens: torch.Tensor,
         block_table: torch.Tensor,
+        attended: Callable[[], None] = lambda: None,
     ) -> torch.Tensor:
-        """The likeliest next token of each row: ``int64[rows]``."""
+        """The likeliest next token of each row: ``int64[rows]``.
+
+        ``attended`` is called behind the last attention: nothing after it reads the metadata.
+        """
         weights, rows = self.weights, len(input_ids)
         residual = nn.embedding(input_ids, weights.embedding)
         normed, more = torch.empty_like(residual), residual
         for layer, cache in zip(weights.layers, self.cache, strict=True):
             self._norm(more, residual, normed)
             qkv = nn.linear(normed, layer["qkv"])
-            attended = self._attention(
-                qkv, cache, positions, slot_mapping, seq_lens, block_table, rows
-            )
-            self._norm(nn.linear(attended, layer["out"]), residual, normed)
+            seen = self._attention(qkv, cache, positions, slot_mapping, seq_lens, block_table, rows)
+            if layer is weights.layers[-1]:
+                attended()
+            self._norm(nn.linear(seen, layer["out"]), residual, normed)
             more = nn.linear(self._gate(nn.linear(normed, layer["gate"])), layer["down"])
         self._norm(more, residual, normed)
         return nn.linear(normed, weights.last).argmax(-1)

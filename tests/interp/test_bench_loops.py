@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from bench.loops import accepted, idle, preparation, v4_host, v4_rivals
 from bench.loops.counting import Early, Optimistic
 from bench.loops.drafting import Drafting, Shape
 from bench.loops.fields import Fields
+from bench.loops.model import Llama
 from bench.loops.overlapped import Overlapped
 from bench.loops.tokens import differences
 from bench.loops_of import LoopResults
@@ -105,6 +107,41 @@ def test_a_wrong_preparation_is_seen(monkeypatch, part):
         for kind in (v4_rivals.Before, v4_rivals.After)
     }
     assert bad[v4_rivals.Before.name] if part == "hca_loop" else bad[v4_rivals.After.name]
+
+
+def ran(path, name):
+    """The lines that a run appended."""
+    return [json.loads(line) for line in (path / f"{name}.jsonl").read_text().splitlines()]
+
+
+def test_a_run_times_every_loop_and_says_what_it_left_out(tmp_path, monkeypatch):
+    """The whole command, on a model whose next token is a formula: nothing of it needs a GPU."""
+
+    def follows(model, ids, positions, slots, lens, table, attended=None):
+        return (ids * 7 + positions + slots % 16).long() % 509
+
+    monkeypatch.setattr(Llama, "__call__", follows)
+    monkeypatch.setattr(Llama, "prefill", lambda model, pages, start, length: None)
+    out = tmp_path / "loops_idle.jsonl"
+    asked = Namespace(size=["tiny"], batch=[2, 3], host=[0.0, 1.0], context=20, repeats=1)
+    idle.run(Namespace(**vars(asked), seconds=60.0, out=out), "cpu")
+    loops = [row for row in ran(tmp_path, "loops_idle") if row["kind"] == "loop"]
+    assert len(loops) == 2 * 2 * 6
+    assert all(row["checked"] and row["wall_us"] > row["host_us"] for row in loops)
+    assert all(row["idle"] < 1 and row["compared"] > 70 for row in loops)
+    idle.run(Namespace(**vars(asked), seconds=0.0, out=out), "cpu")
+    assert [row["kind"] for row in ran(tmp_path, "loops_idle")[-2:]] == ["left", "left"]
+    assert len(LoopResults.read(tmp_path).rows["loop"]) == 4
+
+
+def test_a_run_times_every_way_to_count(tmp_path):
+    out = tmp_path / "loops_accepted.jsonl"
+    asked = Namespace(drafts=[2], batch=[3], host=[0.5], repeats=1, seconds=60.0, out=out)
+    accepted.every(asked, "cpu")
+    rows = [row for row in ran(tmp_path, "loops_accepted") if row["kind"] == "accepted"]
+    assert [row["checked"] for row in rows] == [True] * 4
+    assert {row["side"] for row in rows if "slack" in row} == {"ours, lag 1", "ours, lag 2"}
+    assert len(LoopResults.read(tmp_path).rows["accepted"]) == 1
 
 
 def line(kind, side, **values):
