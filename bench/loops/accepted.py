@@ -12,7 +12,6 @@ matrix products of a known time. Positions and slots of every step are compared 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import statistics
 import time
@@ -24,6 +23,7 @@ import torch
 from bench import measure
 from bench.loops import device
 from bench.loops.counting import Blocking, Counting, Early, Optimistic
+from bench.loops.device import steady_ns
 from bench.loops.drafting import Drafting, Shape
 from metaplan.machine import machine
 
@@ -39,23 +39,15 @@ def sides(drafting: Drafting) -> list[Counting]:
 
 
 def run(side: Counting, steps: int, warm: int) -> Row:
-    """Wall microseconds of a step after ``warm``, and those that the host was blocked for counts."""
+    """Wall microseconds of a step after ``warm``, and those of any that the host was blocked for counts."""
     side.start()
-    for _ in range(warm):
-        side.step()
-    measure.synchronize()
-    gc.collect()
-    gc.disable()
-    side.waited_ns = 0
-    begin = time.perf_counter_ns()
-    for _ in range(steps - warm):
-        side.step()
-    measure.synchronize()
-    took = time.perf_counter_ns() - begin
-    gc.enable()
+    took = steady_ns(side.step, steps - warm, warm)
     side.stop()
-    each = 1e3 * (steps - warm)
-    return {"wall_us": took / each, "wait_us": side.waited_ns / each}
+    measure.synchronize()
+    return {
+        "wall_us": took / (steps - warm) / 1e3,
+        "wait_us": side.waited_ns / steps / 1e3,
+    }
 
 
 def watched(side: Counting, steps: int) -> list[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -84,3 +85,17 @@ def saturated_us(replay: Call, replays: int = 50) -> float:
     end.record()
     torch.cuda.synchronize()
     return start.elapsed_time(end) / replays * 1e3
+
+
+def steady_ns(step: Call, steps: int, warm: int) -> int:
+    """Host nanoseconds from the return of step ``warm`` to that of ``steps`` later ones."""
+    gc.collect()
+    gc.disable()
+    for _ in range(warm):
+        step()
+    begin = time.perf_counter_ns()
+    for _ in range(steps):
+        step()
+    took = time.perf_counter_ns() - begin
+    gc.enable()
+    return took

@@ -27,6 +27,7 @@ import torch
 from bench import measure
 from bench.loops import device
 from bench.loops.blocking import Naive, Pinned
+from bench.loops.device import steady_ns
 from bench.loops.inside import Beside, Inside
 from bench.loops.model import SHAPES, Llama, Weights
 from bench.loops.outside import Outside
@@ -78,19 +79,15 @@ class Table:
         return next(side for side in self.sides if isinstance(side, Pinned))
 
     def run(self, side: Side, steps: int, warm: int = 0) -> float:
-        """Microseconds of a step, wall: ``steps`` of them after ``warm``."""
+        """Microseconds of a step, wall: ``steps`` of them after ``warm``.
+
+        From the return of a step to the return of a later one, with no wait in between that is not the loop's own: one
+        that has steps in flight is not stopped to be looked at.
+        """
         side.start()
-        for _ in range(warm):
-            side.step()
-        measure.synchronize()
-        gc.collect()
-        gc.disable()
-        begin = time.perf_counter_ns()
-        for _ in range(steps):
-            side.step()
+        took = steady_ns(side.step, steps, warm)
         side.stop()
-        took = time.perf_counter_ns() - begin
-        gc.enable()
+        measure.synchronize()
         return took / steps / 1e3
 
     def wrong(self, steps: int) -> dict[str, list[str]]:
@@ -235,7 +232,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--size", nargs="+", choices=("0.6b", "8b"), default=("0.6b", "8b"))
+    parser.add_argument("--size", nargs="+", choices=tuple(SHAPES), default=("0.6b", "8b"))
     parser.add_argument("--batch", nargs="+", type=int, default=BATCHES)
     parser.add_argument("--host", nargs="+", type=float, default=HOST, help="x the model's step")
     parser.add_argument("--context", type=int, default=2048, help="tokens of a prompt")

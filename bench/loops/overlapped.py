@@ -41,6 +41,7 @@ class Overlapped(Side):
         self.block = triton.next_power_of_2(work.rows)
         self.replays = [device.graph(lambda i=i: self.forward(i), work.device) for i in range(2)]
         self.copy_in, self.compute, self.copy_out = (device.stream(work.device) for _ in range(3))
+        self.rows = np.arange(work.rows, dtype=np.int32)
         self.turn, self.pending = 0, False
 
     def forward(self, turn: int) -> None:
@@ -84,7 +85,7 @@ class Overlapped(Side):
         """The token of a row that goes on is still on the device: the row of the step before."""
         host.fill(self.requests)
         carry = host.carry.numpy()
-        carry[:] = np.arange(self.work.rows)
+        carry[:] = self.rows
         carry[list(self.requests.fresh)] = -1
 
     def take(self, pair: Pair) -> None:

@@ -13,7 +13,6 @@ first, as that builder does ("decode already syncs every step"); ours reads it o
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import statistics
 import time
@@ -147,17 +146,8 @@ class Model:
 def wall_us(side: Side, model: Model, steps: int = 48, warm: int = 8) -> float:
     """Wall microseconds of a step."""
     step = waiting(side, model) if side.recorded is None else in_graph(side, model)
-    for _ in range(warm):
-        step()
+    took = device.steady_ns(step, steps, warm)
     torch.cuda.synchronize()
-    gc.collect()
-    gc.disable()
-    begin = time.perf_counter_ns()
-    for _ in range(steps):
-        step()
-    torch.cuda.synchronize()
-    took = time.perf_counter_ns() - begin
-    gc.enable()
     return took / steps / 1e3
 
 

@@ -71,6 +71,9 @@ class Requests:
         self.grown: list[tuple[int, int, int]] = []
         """Rows that got pages in this step: their columns from, to."""
         self.tokens: dict[int, list[int]] = {}
+        self.told: list[list[int]] = [[] for _ in range(rows)]
+        """Those of each row's request, and how many it wants."""
+        self.most = [0] * rows
         self.next = 0
 
     def schedule(self) -> list[tuple[int, Prompt]]:
@@ -82,7 +85,8 @@ class Requests:
             self.next += 1
             self.keys[row], self.last[row] = prompt.key, prompt.token
             self.lengths[row] = prompt.length
-            self.tokens[prompt.key] = []
+            self.told[row] = self.tokens[prompt.key] = []
+            self.most[row] = prompt.most
             self.fresh.add(row)
             begun.append((row, prompt))
         for row in np.flatnonzero(self.lengths // self.page >= self.held).tolist():
@@ -102,14 +106,13 @@ class Requests:
 
     def commit(self, sampled: list[int], keys: list[int | None]) -> None:
         """The results of a step that was launched for ``keys``; a row that others have got since is passed over."""
-        for row, token in enumerate(sampled):
-            key = keys[row]
+        for row, (token, key) in enumerate(zip(sampled, keys, strict=True)):
             if key is None or self.keys[row] != key:
                 continue
-            told = self.tokens[key]
+            told = self.told[row]
             told.append(token)
             self.last[row] = token
-            if len(told) == self.traffic.prompt(key).most:
+            if len(told) == self.most[row]:
                 self._end(row)
 
     def _end(self, row: int) -> None:
