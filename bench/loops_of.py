@@ -12,11 +12,12 @@ from typing import Any
 Row = dict[str, Any]
 KEYS = {
     "loop": ("size", "batch", "host"),
+    "watched": ("size", "batch", "host"),
     "accepted": ("batch", "drafts", "host"),
     "preparation": ("batch", "context"),
 }
 """What makes a row of a table, by the kind of its lines; a column is a side."""
-FILES = ("loops_idle", "loops_accepted", "loops_preparation")
+FILES = ("loops_idle", "loops_watched", "loops_accepted", "loops_preparation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,17 @@ def traffic(row: Row) -> str:
     return f"{row['kernels']:g} / {row['host_to_device']:g}"
 
 
+def asked(row: Row) -> str:
+    """What a step asks of the driver, and how often its launch came before the GPU ran dry."""
+    step, ahead = row["a_step"], row["run_ahead"]
+    copies = f"{step['host_to_device']:g} in, {step['device_to_host']:g} out"
+    calls = f"{step['launches']:g} + {step['graph_launches']:g} / {copies} / {step['waits']:g}"
+    return calls if ahead is None else f"{calls} / {100 * ahead:.0f} %"
+
+
 HEADS: dict[str, Sequence[str]] = {
     "loop": ("model", "B", "host work"),
+    "watched": ("model", "B", "host work"),
     "accepted": ("B", "K", "host work"),
     "preparation": ("B", "context"),
 }
@@ -129,6 +139,16 @@ PARTS: dict[str, tuple[str, tuple[tuple[str, Callable[[Row], str]], ...]]] = {
                 f"{PICTURE}\n\nShare of a step in which the GPU does not do the model's work; in"
                 " brackets the wall time of the step.",
                 idle,
+            ),
+        ),
+    ),
+    "watched": (
+        "watched",
+        (
+            (
+                "A step: single launches + graphs / copies to and from the device / waits of the host / how often"
+                " the next step was launched before the GPU had done with the one before.",
+                asked,
             ),
         ),
     ),

@@ -119,6 +119,11 @@ What each of these loops is, what was claimed of it and what may be compared: [l
 <!-- generated: idle -->
 <!-- end -->
 
+### What a step asks of the driver
+
+<!-- generated: watched -->
+<!-- end -->
+
 ### Accepted drafts
 
 <!-- generated: accepted -->

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench.check import Judge
-from bench.loops import accepted, idle, preparation
+from bench.loops import accepted, idle, v4_sides
 from bench.loops.drafting import Drafting, Shape
 from bench.loops.model import SHAPES, Weights
 
@@ -39,7 +39,7 @@ def test_every_way_to_count_sees_the_oracles_positions_and_slots(drafts):
 
 @pytest.mark.parametrize("batch", [1, 16, 64])
 def test_every_preparation_fills_the_buffers_as_the_oracle_says(batch):
-    judge = Judge(preparation.workload(batch, 16384), "cuda")
-    for side in preparation.sides(judge):
-        assert preparation.wrong(judge, side) == [], side.name
+    judge = Judge(v4_sides.workload(batch, 16384), "cuda")
+    for side in v4_sides.sides(judge):
+        assert v4_sides.wrong(judge, side) == [], side.name
         side.close()

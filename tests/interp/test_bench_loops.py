@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
+import metaplan as mp
 from bench import loop_figures, loops_of, report
 from bench.check import Judge
-from bench.loops import accepted, idle, preparation, v4_host, v4_rivals
+from bench.loops import accepted, idle, preparation, v4_host, v4_rivals, v4_sides, watched
 from bench.loops.counting import Early, Optimistic
 from bench.loops.drafting import Drafting, Shape
 from bench.loops.fields import Fields
@@ -101,9 +103,9 @@ def test_a_wrong_preparation_is_seen(monkeypatch, part):
         return right(given[0], given[1] + 1, *given[2:])
 
     monkeypatch.setattr(v4_host, part, wrong)
-    judge = Judge(preparation.workload(3, 1024, small=True), "cpu")
+    judge = Judge(v4_sides.workload(3, 1024, small=True), "cpu")
     bad = {
-        kind.name: preparation.wrong(judge, preparation.rival(kind, judge))
+        kind.name: v4_sides.wrong(judge, v4_sides.rival(kind, judge))
         for kind in (v4_rivals.Before, v4_rivals.After)
     }
     assert bad[v4_rivals.Before.name] if part == "hca_loop" else bad[v4_rivals.After.name]
@@ -114,12 +116,13 @@ def ran(path, name):
     return [json.loads(line) for line in (path / f"{name}.jsonl").read_text().splitlines()]
 
 
+def follows(model, ids, positions, slots, lens, table, attended=None):
+    """In place of the model: the next token is a formula."""
+    return (ids * 7 + positions + slots % 16).long() % 509
+
+
 def test_a_run_times_every_loop_and_says_what_it_left_out(tmp_path, monkeypatch):
     """The whole command, on a model whose next token is a formula: nothing of it needs a GPU."""
-
-    def follows(model, ids, positions, slots, lens, table, attended=None):
-        return (ids * 7 + positions + slots % 16).long() % 509
-
     monkeypatch.setattr(Llama, "__call__", follows)
     monkeypatch.setattr(Llama, "prefill", lambda model, pages, start, length: None)
     out = tmp_path / "loops_idle.jsonl"
@@ -132,6 +135,22 @@ def test_a_run_times_every_loop_and_says_what_it_left_out(tmp_path, monkeypatch)
     idle.run(Namespace(**vars(asked), seconds=0.0, out=out), "cpu")
     assert [row["kind"] for row in ran(tmp_path, "loops_idle")[-2:]] == ["left", "left"]
     assert len(LoopResults.read(tmp_path).rows["loop"]) == 4
+
+
+def test_every_loop_can_be_watched(monkeypatch):
+    """A trace needs a GPU: here one that says how many steps it saw."""
+    seen = Namespace(steps=0, idle=[Namespace(share=0.25)], lead=None)
+    seen.a_step = lambda: {"waits": seen.steps}
+    seen.step = lambda: setattr(seen, "steps", seen.steps + 1)
+    seen.report = seen
+    monkeypatch.setattr(mp, "watching", lambda skip: nullcontext(seen), raising=False)
+    monkeypatch.setattr(Llama, "__call__", follows)
+    monkeypatch.setattr(Llama, "prefill", lambda model, pages, start, length: None)
+    table = idle.Table(idle.Point("tiny", 2, 20), idle.Weights(idle.SHAPES["tiny"], "cpu"))
+    rows = watched.rows(table, [0.0])
+    each = watched.SKIP + watched.STEPS
+    assert [row["a_step"]["waits"] for row in rows] == [each * (n + 1) for n in range(6)]
+    assert [row["side"] for row in rows] == [side.name for side in table.sides]
 
 
 def test_a_run_times_every_way_to_count(tmp_path):
@@ -154,12 +173,17 @@ def made_up(tmp_path):
     run |= {"python": "3.12", "cores": 16, "processor": "x86_64", "versions": {"torch": "2"}}
     run |= {"device": {"name": "a GPU"}}
     loop = {"size": "0.6b", "batch": 32, "host": 1.0}
+    asked = {"launches": 1.0, "graph_launches": 1.0, "host_to_device": 0.5, "device_to_host": 0.0}
+    asked |= {"waits": 1.0}
     rows = {
         "loops_idle": [
             line("loop", "sync, lists", idle=0.5, wall_us=3000.0, **loop),
             line("loop", "ours, in the graph", idle=0.9, wall_us=9000.0, **loop),
             line("loop", "ours, in the graph", idle=0.01, wall_us=1500.0, **loop),
             line("loop", "async, two pairs", **loop) | {"checked": False, "wrong": ["token 1"]},
+        ],
+        "loops_watched": [
+            line("watched", "ours, in the graph", a_step=asked, run_ahead=1.0, **loop),
         ],
         "loops_accepted": [
             line("accepted", "ours, lag 1", batch=8, drafts=2, host=0.5, wall_us=5830.0, gap_us=10.0)
@@ -179,6 +203,7 @@ def test_the_newest_right_line_of_a_cell_stands_in_the_document(tmp_path):
     made = loops_of.blocks(made_up(tmp_path), report.table, lambda runs: f"{len(runs)} run")
     assert "| 0.6b | 32 | 1x | 50.0 % (3.00 ms) | 1.0 % (1.50 ms) |" in made["idle"]
     assert "async, two pairs: token 1" in made["idle"]
+    assert "| 1 + 1 / 0.5 in, 0 out / 1 / 100 % |" in made["watched"]
     assert "| 8 | 2 | 0.5x | 5.83 ms (+0.01) |" in made["accepted"]
     assert "| 8 | 16384 | 3 / 4.5 / 5 |" in made["preparation"]
     assert "| 8 | 16384 | 1 / 0 |" in made["preparation"]
