@@ -1,7 +1,8 @@
 # pyright: basic
 """From the results to docs/performance.md and its figures.
 
-    python -m bench.report [--results bench/results/plans.jsonl] [--peers bench/results/peers.jsonl] [--check]
+    python -m bench.report [--results bench/results/plans.jsonl] [--peers bench/results/peers.jsonl]
+                           [--loops bench/results] [--check]
 
 Only what stands between ``<!-- generated: NAME -->`` and ``<!-- end -->`` is written; every other line of the document
 is a person's, and stays.
@@ -15,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import evidence, figures, peers_of, workloads
+from bench import evidence, figures, loop_figures, loops_of, peers_of, workloads
+from bench.loops_of import LoopResults
 from bench.peers_of import PeerResults
 from bench.results_of import Results
 from bench.targets import verdicts
@@ -108,6 +110,30 @@ then the sum of what ran on the device, on both sides.
 <!-- generated: compile -->
 <!-- end -->
 
+## Decode loops
+
+What each of these loops is, what was claimed of it and what may be compared: [loops.md](loops.md).
+
+### The GPU's idle share
+
+<!-- generated: idle -->
+<!-- end -->
+
+### What a step asks of the driver
+
+<!-- generated: watched -->
+<!-- end -->
+
+### Accepted drafts
+
+<!-- generated: accepted -->
+<!-- end -->
+
+### DeepSeek-V4's preparation
+
+<!-- generated: preparation -->
+<!-- end -->
+
 ## On real traffic
 
 <!-- generated: traces -->
@@ -120,7 +146,7 @@ then the sum of what ran on the device, on both sides.
 """
 
 
-def blocks(results: Results, peers: PeerResults) -> dict[str, str]:
+def blocks(results: Results, peers: PeerResults, loops: LoopResults) -> dict[str, str]:
     """The text of every generated block by its name."""
     return {
         "machine": _machine(results),
@@ -132,14 +158,15 @@ def blocks(results: Results, peers: PeerResults) -> dict[str, str]:
         "bandwidth": _bandwidth(results),
         "counts": _counts(results),
         "compile": _compile(results),
+        **loops_of.blocks(loops, table, _ran),
         "traces": _traces(),
         "wrong": _wrong(results),
     }
 
 
-def filled(text: str, results: Results, peers: PeerResults) -> str:
+def filled(text: str, results: Results, peers: PeerResults, loops: LoopResults) -> str:
     """``text`` with its generated blocks renewed; a block of an unknown name is refused."""
-    made = blocks(results, peers)
+    made = blocks(results, peers, loops)
 
     def renew(match: re.Match[str]) -> str:
         start, name, _, stop = match.groups()
@@ -332,14 +359,16 @@ def main() -> None:
     default = ROOT / "bench" / "results" / "plans.jsonl"
     parser.add_argument("--results", type=Path, default=default)
     parser.add_argument("--peers", type=Path, default=default.with_name("peers.jsonl"))
+    parser.add_argument("--loops", type=Path, default=default.parent, help="a folder")
     parser.add_argument("--document", type=Path, default=DOCUMENT)
     parser.add_argument(
         "--check", action="store_true", help="fail where the document is not up to date"
     )
     asked = parser.parse_args()
     results, peers = Results.read(asked.results), PeerResults.read(asked.peers)
+    loops = LoopResults.read(asked.loops)
     before = asked.document.read_text() if asked.document.exists() else SKELETON
-    after = filled(before, results, peers)
+    after = filled(before, results, peers, loops)
     if asked.check:
         if not asked.document.exists() or after != before:
             raise SystemExit(
@@ -348,7 +377,8 @@ def main() -> None:
         return
     asked.document.parent.mkdir(parents=True, exist_ok=True)
     asked.document.write_text(after)
-    drawn = figures.draw(results, asked.document.parent / "figures")
+    folder = asked.document.parent / "figures"
+    drawn = [*figures.draw(results, folder), *loop_figures.draw(loops, folder)]
     print(
         f"{asked.document}; {', '.join(path.name for path in drawn)}; {len(workloads.PLANS)} plans"
     )

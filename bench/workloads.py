@@ -286,16 +286,18 @@ def v4_decode(
     room: Capacity,
     small: bool,
     every_field: bool = False,
+    longest: int | None = None,
+    context: int = LONGEST,
 ) -> Workload:
     """Without the compress and write plans, which no rival fills, unless ``every_field``. Queries are always ``query``.
 
-    The longest sequence is 131072 tokens for up to 256 requests, 16384 beyond.
+    The longest sequence is 131072 tokens for up to 256 requests, 16384 beyond, unless given; the sequences that are
+    there have at most ``context``.
     """
-    longest, block, topk = (
-        131072 if max(batch, room.req if room.name == "batch" else 0) <= 256 else 16384,
-        256,
-        1024,
-    )
+    block, topk = 256, 1024
+    if longest is None:
+        requests = max(batch, room.req if room.name == "batch" else 0)
+        longest = 131072 if requests <= 256 else 16384
     window = 128
     if small:
         longest, window, topk = 1024, 8, 64
@@ -303,9 +305,9 @@ def v4_decode(
     drafts = query - 1
     config = Config(drafts, window, block, topk, room.req, longest)
     rejected = rng.integers(0, query, batch, np.int32)
-    true = lengths(rng, batch, 2 * query, min(longest, LONGEST))
+    true = lengths(rng, batch, 2 * query, min(longest, context))
     held = -(-(true + rejected) // block).astype(np.int32)
-    blocks = room.req * (min(longest, LONGEST) // block) + 5
+    blocks = room.req * (min(longest, context) // block) + 5
     table = rng.integers(0, blocks, (batch, config.cols), np.int32)
     ids = rng.permutation(blocks)[: int(held.sum())].astype(np.int32)
     table[np.arange(config.cols) < held[:, None]] = ids

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from bench import plans, report, workloads
+from bench.loops_of import LoopResults
 from bench.peers_of import PeerResults
 from bench.results_of import Results
 from bench.sides import SIDES, VARIANTS, Case, Place
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.interp
 HERE = Place("cpu", small=True)
 COMPILERS = ("torch.compile, static", "torch.compile, as called")  # minutes of a CPU's C++ compiler
 ELSEWHERE = ("engine", "ours from host", *COMPILERS)
-NONE = PeerResults({}, ())
+NONE = (PeerResults({}, ()), LoopResults.read(Path("nowhere")))
 ALONE = ("v4_decode, every field",)  # no rival fills them
 
 
@@ -90,15 +92,15 @@ def test_targets_are_met_and_missed(tmp_path):
 
 def test_the_document_keeps_what_a_person_wrote(tmp_path):
     found = results(tmp_path)
-    first = report.filled(report.SKELETON, found, NONE)
+    first = report.filled(report.SKELETON, found, *NONE)
     assert "positions[0] is 1, expected 2" in first
     commented = first.replace("## GPU time\n", "## GPU time\n\nA person's line.\n")
-    slower = report.filled(commented, results(tmp_path, gpu_us=3.0), NONE)
+    slower = report.filled(commented, results(tmp_path, gpu_us=3.0), *NONE)
     assert "A person's line." in slower
     assert "| 16 | 4 | 3.00 | 2.00 (1.50) |" in slower
-    assert report.filled(slower, results(tmp_path, gpu_us=3.0), NONE) == slower
+    assert report.filled(slower, results(tmp_path, gpu_us=3.0), *NONE) == slower
 
 
 def test_a_block_of_no_name_is_refused(tmp_path):
     with pytest.raises(SystemExit, match="no such block: nonsense"):
-        report.filled("<!-- generated: nonsense -->\n<!-- end -->\n", results(tmp_path), NONE)
+        report.filled("<!-- generated: nonsense -->\n<!-- end -->\n", results(tmp_path), *NONE)

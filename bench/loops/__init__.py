@@ -1,0 +1,1 @@
+"""Decode loops from end to end: published results beside our runtime, on one machine."""
