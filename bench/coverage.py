@@ -32,6 +32,10 @@ WITHOUT_PEER = {
     "post_update": "vLLM's own kernels, in tests/peers/test_plans_are_the_engine.py",
     "paged_decode": "loops, in tests/oracles: no one function of an engine computes all of it",
     "v4_decode": "loops, in tests/oracles: what ATOM computes for DeepSeek-V4",
+    "decode_prepare": "a plain loop, in tests/loop",
+    "decode_advance": "a plain loop, in tests/loop",
+    "decode_commit": "a plain loop, in tests/loop",
+    "decode_change": "a plain loop, in tests/loop",
     "transformers_decode": "model.generate itself, in tests/adapters: no function computes it alone",
 }
 """What a shipped plan that no peer runs beside is compared with instead."""
