@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int32]
-ENTRY = ("rows", "new_lengths", "new_limits", "new_tokens")
-PATCH = ("grown", "starts", "counts")
+Transfer = dict[str, "list[int] | Ints | int"]
+Patch = tuple[int, int, Ints]
+"""A row, the place of the first page that is new in it, the pages."""
 
 
 @dataclass(slots=True)
@@ -25,12 +26,15 @@ class Changes:
     _entries: dict[int, tuple[int, int, int]] = field(
         default_factory=dict[int, tuple[int, int, int]]
     )
-    _patches: dict[int, tuple[int, list[Ints]]] = field(
-        default_factory=dict[int, tuple[int, list[Ints]]]
-    )
+    _patches: dict[int, Patch] = field(default_factory=dict[int, Patch])
 
     def __bool__(self) -> bool:
         return bool(self._entries or self._patches)
+
+    @property
+    def growth(self) -> bool:
+        """Whether rows only grow: no step in flight reads what is written then."""
+        return not self._entries
 
     def enter(self, row: int, length: int, limit: int, token: int) -> None:
         """A request has the row: its tokens in the cache, where it ends, its next token."""
@@ -43,45 +47,45 @@ class Changes:
 
     def grow(self, row: int, start: int, pages: Ints) -> None:
         """The row has ``pages`` behind its first ``start``."""
-        first, held = self._patches.setdefault(row, (start, []))
-        assert first + sum(map(len, held)) == start, "pages of a row come in order"
-        held.append(pages)
+        if row in self._patches:
+            _, first, before = self._patches[row]
+            assert first + len(before) == start, "pages of a row come in order"
+            start, pages = first, np.concatenate([before, pages])
+        self._patches[row] = (row, start, pages)
 
-    def transfers(self) -> Iterator[dict[str, Ints | int]]:
+    def transfers(self) -> Iterator[Transfer]:
         """The inputs of one launch after the other: one, but where there are more pages than cells."""
-        entries = _columns([(row, *rest) for row, rest in self._entries.items()], ENTRY)
-        for rows in _split(
-            [(r, s, np.concatenate(p)) for r, (s, p) in self._patches.items()], self.cells
-        ):
-            patches = _columns([(row, start, len(pages)) for row, start, pages in rows], PATCH)
-            pages = np.concatenate([p for _, _, p in rows] or [np.zeros(0, np.int32)])
-            yield {
-                **entries,
-                **patches,
-                "new_pages": pages,
-                "entry": len(entries["rows"]),
-                "patch": len(rows),
-            }
-            entries = _columns([], ENTRY)
-        self._entries.clear()
-        self._patches.clear()
+        entries = self._entries
+        for patches in _split(list(self._patches.values()), self.cells):
+            transfer: Transfer = {"entry": len(entries), "patch": len(patches)}
+            if entries:
+                lengths, limits, tokens = zip(*entries.values(), strict=True)
+                transfer |= {
+                    "rows": list(entries),
+                    "new_lengths": list(lengths),
+                    "new_limits": list(limits),
+                    "new_tokens": list(tokens),
+                }
+            if patches:
+                transfer |= {
+                    "grown": [row for row, _, _ in patches],
+                    "starts": [start for _, start, _ in patches],
+                    "counts": [len(pages) for _, _, pages in patches],
+                    "new_pages": np.concatenate([pages for _, _, pages in patches]),
+                }
+            yield transfer
+            entries = {}
+        self._entries, self._patches = {}, {}
 
 
-def _columns(rows: list[tuple[int, ...]], names: tuple[str, ...]) -> dict[str, Ints]:
-    table = np.array(rows, np.int32).reshape(len(rows), len(names))
-    return {name: np.ascontiguousarray(table[:, at]) for at, name in enumerate(names)}
-
-
-def _split(
-    patches: list[tuple[int, int, Ints]], cells: int
-) -> Iterator[list[tuple[int, int, Ints]]]:
+def _split(patches: list[Patch], cells: int) -> Iterator[list[Patch]]:
     """Patches in lists of at most ``cells`` pages; at least one list."""
-    held: list[tuple[int, int, Ints]] = []
+    held: list[Patch] = []
     room = cells
-    for row, start, pages in patches:
-        if len(pages) > room:
+    for patch in patches:
+        if len(patch[2]) > room:
             yield held
             held, room = [], cells
-        held.append((row, start, pages))
-        room -= len(pages)
+        held.append(patch)
+        room -= len(patch[2])
     yield held

@@ -20,7 +20,7 @@ class Launched:
 
     rows: Ints
     owners: Ints
-    requests: list[Request | None]
+    requests: NDArray[np.object_]
 
 
 @dataclass(slots=True)
@@ -46,14 +46,14 @@ class Host:
     owned: Ints = field(init=False)
     owners: Ints = field(init=False)
     live: NDArray[np.bool_] = field(init=False)
-    requests: list[Request | None] = field(init=False)
+    requests: NDArray[np.object_] = field(init=False)
     _free: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
         self.known, self.pending, self.limits = np.zeros((3, self.rows), np.int64)
         self.owned, self.owners = np.zeros((2, self.rows), np.int64)
         self.live = np.zeros(self.rows, np.bool_)
-        self.requests = [None] * self.rows
+        self.requests = np.full(self.rows, None, object)
         self._free = list(range(self.rows))
 
     @property

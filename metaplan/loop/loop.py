@@ -20,6 +20,7 @@ from metaplan.loop.plans import Plans, Ways
 from metaplan.loop.recording import Forward, Recording, buckets_for
 from metaplan.loop.request import Request
 from metaplan.loop.results import Produced, Results
+from metaplan.loop.sender import Sender
 from metaplan.loop.state import State
 from metaplan.plans.decode_loop import Settings
 
@@ -83,6 +84,7 @@ class Loop:
         self._changes: Changes | None = None
         self._plans: Plans | None = None
         self._recording: Recording | None = None
+        self._sender: Sender | None = None
 
     # ---------------------------------------------------------------- model
 
@@ -114,6 +116,7 @@ class Loop:
         ways = Ways(counted, drafted, overlap, dependent)
         plans = Plans(self.settings, self.state, self.results.tensor, ways, self.lag + 1)
         self._plans, self._changes = plans, Changes(plans.cells)
+        self._sender = Sender(plans, self.device)
         beside = Beside(plans, self.device)
         batches = [self._batch(plans, beside, rows) for rows in self.buckets]
         self._recording = Recording(plans, batches, forward, beside)
@@ -182,10 +185,10 @@ class Loop:
 
     def flush(self) -> None:
         """Sends what changed now; a step does it by itself."""
-        changes, plans = self._open(), self._plans
+        changes = self._open()
         if changes:
-            assert plans is not None
-            plans.apply(changes)
+            assert self._sender is not None
+            self._sender.send(changes)
 
     # ---------------------------------------------------------------- steps
 
@@ -227,11 +230,11 @@ class Loop:
         counts, ended, tokens = self.results.read(step)
         rows = self.host.read(flight, counts)
         self.pool.passed(step + 1)
-        given = [flight.requests[row] for row in rows.tolist()]
-        requests = [request for request in given if request is not None]
-        for request in [r for r, over in zip(requests, ended[rows], strict=True) if over]:
-            self._release(request)
-        return Produced(step, requests, counts[rows], tokens[rows], ended[rows])
+        requests: list[Request] = flight.requests[rows].tolist()
+        over = ended[rows]
+        for at in np.flatnonzero(over).tolist():
+            self._release(requests[at])
+        return Produced(step, requests, counts[rows], tokens[rows], over)
 
     # ---------------------------------------------------------------- pages
 
@@ -259,10 +262,10 @@ class Loop:
             self._grow(row, count)
 
     def _grow(self, row: int, count: int) -> None:
-        request, pages = self.host.requests[row], self.pool.take(count)
-        assert request is not None
-        self._open().grow(row, len(request.pages), pages)
-        request.pages = np.concatenate([request.pages, pages])
+        request: Request = self.host.requests[row]
+        pages = self.pool.take(count)
+        self._open().grow(row, int(self.host.owned[row]), pages)
+        request.grow(pages)
         self.host.owned[row] += count
 
     def _release(self, request: Request) -> None:

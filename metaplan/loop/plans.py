@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from metaplan.lang.plan import Plan
@@ -117,7 +118,9 @@ class Plans:
         sizes = {"entry": rows, "patch": rows, "cell": self.cells}
         self.change = decode_change(self.settings).compile(**self._sizes, **sizes, **self._where)
         names = [name for name in self.change.arguments if name in self._state()]
-        self.change.bind(**self.state.of(*names))
+        nothing = np.zeros(0, np.int32)
+        hosted = {n: nothing for n, slot in self.change.arguments.items() if slot.staged}
+        self.change.bind(**self.state.of(*names), **hosted, entry=0, patch=0)
 
     def _compiled(self, plan: Plan, **given: Any) -> Step:
         """A plan bound to what it takes of ``given``."""
@@ -138,9 +141,7 @@ class Plans:
     def apply(self, changes: Changes) -> None:
         """Sends what the host changed: one transfer and one launch on the current stream."""
         for transfer in changes.transfers():
-            self.change(**transfer)
-        for step in self.fresh:
-            step()
+            self.change.send(**transfer)
 
     def flags(self) -> dict[str, int]:
         """Promises that the data broke, by line of a plan. Waits for the GPU."""

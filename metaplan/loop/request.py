@@ -8,10 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def _none() -> NDArray[np.int32]:
-    return np.zeros(0, np.int32)
-
-
 @dataclass(slots=True, eq=False)
 class Request:
     """A live request: its row, and the pages that it owns.
@@ -21,7 +17,6 @@ class Request:
         row: its row of every table.
         page: tokens a page.
         limit: tokens in its cache at most.
-        pages: int32[n], in the order of its tokens.
         live: whether it still runs, as far as the host knows.
     """
 
@@ -29,8 +24,19 @@ class Request:
     row: int
     page: int
     limit: int
-    pages: NDArray[np.int32] = field(default_factory=_none)
     live: bool = True
+    _held: list[NDArray[np.int32]] = field(default_factory=list[NDArray[np.int32]], repr=False)
+
+    @property
+    def pages(self) -> NDArray[np.int32]:
+        """int32[n], in the order of its tokens."""
+        if len(self._held) != 1:
+            self._held = [np.concatenate([np.zeros(0, np.int32), *self._held])]
+        return self._held[0]
+
+    def grow(self, pages: NDArray[np.int32]) -> None:
+        """It owns these too, behind those that it has."""
+        self._held.append(pages)
 
     def slots(self, start: int, stop: int) -> NDArray[np.int64]:
         """int64[stop - start]: where the keys and values of these positions go."""

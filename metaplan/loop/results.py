@@ -37,9 +37,11 @@ class Produced:
         return len(self.requests)
 
     def __iter__(self) -> Iterator[tuple[Request, list[int], bool]]:
-        rows = zip(self.counts.tolist(), self.tokens.tolist(), self.ended.tolist(), strict=True)
-        for request, (count, tokens, ended) in zip(self.requests, rows, strict=True):
-            yield request, tokens[:count], ended
+        tokens, ended = self.tokens.tolist(), self.ended.tolist()
+        if (self.counts != self.tokens.shape[1]).any():
+            pairs = zip(tokens, self.counts.tolist(), strict=True)
+            tokens = [some[:count] for some, count in pairs]
+        return zip(self.requests, tokens, ended, strict=True)
 
 
 class Results:

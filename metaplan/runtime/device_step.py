@@ -290,6 +290,16 @@ class DeviceStep(Step):
             assert self.ring is not None
             self.ring.commit()
 
+    def send(self, **values: Any) -> None:
+        assert self.ring is not None, "no host inputs"
+        views = self.ring.begin()
+        for name, value in values.items():
+            if isinstance(value, int):
+                views[name][0] = value
+            else:
+                views[name][: len(value)] = value
+        self.launch()
+
     def flags(self) -> dict[str, int]:
         self._open()
         if "flags" not in self.buffers:

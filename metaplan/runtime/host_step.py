@@ -86,6 +86,9 @@ class HostStep(Step):
     def stage(self, **inputs: Any) -> None:
         self.bind(**inputs)
 
+    def send(self, **values: Any) -> None:
+        self(**values)
+
     def flags(self) -> dict[str, int]:
         return dict(self.counts)
 

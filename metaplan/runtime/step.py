@@ -93,6 +93,14 @@ class Step(ABC):
         """Sends host inputs for a recorded step: before each replay, on the replaying stream."""
 
     @abstractmethod
+    def send(self, **values: Any) -> None:
+        """Launches with new values of host inputs that are bound: a call without a single check.
+
+        For a caller that makes the values itself. An array or list may be shorter than what is bound; what lies
+        behind it is of the call before.
+        """
+
+    @abstractmethod
     def flags(self) -> dict[str, int]:
         """How often the data broke a promise, by line of the plan. Waits for the GPU."""
 

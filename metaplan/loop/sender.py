@@ -1,0 +1,45 @@
+# pyright: basic
+"""Where the host's changes run: beside the step in flight where rows only grow, else behind it.
+
+A page that a row is given lies behind all that the steps in flight read: they were launched with pages for more tokens
+than they can have. Such a change may run on a stream of its own at once. A request that enters or leaves a row changes
+what those steps read, so that it has to wait for them, on the loop's own stream.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from metaplan.loop.changes import Changes
+from metaplan.loop.plans import Plans
+
+
+class Sender:
+    """Sends changes so that the next step on the current stream sees them."""
+
+    def __init__(self, plans: Plans, device: torch.device) -> None:
+        self._plans = plans
+        on_gpu = device.type == "cuda"
+        self._side: Any = torch.cuda.Stream(device) if on_gpu else None
+        self._ordered: Any = torch.cuda.Event() if on_gpu else None
+        self._grown: Any = torch.cuda.Event() if on_gpu else None
+
+    def send(self, changes: Changes) -> None:
+        plans = self._plans
+        if self._side is None:
+            plans.apply(changes)
+        elif changes.growth:
+            current = torch.cuda.current_stream(self._side.device)
+            # A row that grows was entered by a change on the loop's stream: behind that one.
+            self._side.wait_event(self._ordered)
+            with torch.cuda.stream(self._side):
+                plans.apply(changes)
+                self._grown.record()
+            current.wait_event(self._grown)
+        else:
+            plans.apply(changes)
+            self._ordered.record()
+        for step in plans.fresh:
+            step()
