@@ -19,14 +19,16 @@ def moe_align_1_bucket(
     if first_row < 256:
         bucket = first_row + tl.arange(0, 2)
         bucket_live = bucket < 256
-        choice_sum = tl.full([2], 0, tl.int32)
-        for choice_first in range(0, tok_size * 8, 4096):
-            choice_each = choice_first + tl.arange(0, 4096)
-            choice_counted = choice_each < tok_size * 8
+        choice_stop = tok_size * 8
+        choice_sum_parts = tl.full([2, 2048], 0, tl.int32)
+        for choice_first in range(0, choice_stop, 2048):
+            choice_each = choice_first + tl.arange(0, 2048)
+            choice_counted = choice_each < choice_stop
             choice_offset = choice_each % 8
             tok = choice_each // 8
             topk_ids = tl.load(topk_ids_ptr + tok * topk_ids_stride + choice_offset, mask=choice_counted, other=0)
-            choice_sum = choice_sum + tl.sum(tl.where(choice_counted[None, :], (topk_ids[None, :] == bucket[:, None]).to(tl.int32), 0), 1)
+            choice_sum_parts = choice_sum_parts + tl.where(choice_counted[None, :], (topk_ids[None, :] == bucket[:, None]).to(tl.int32), 0)
+        choice_sum = tl.sum(choice_sum_parts, 1)
         tl.store(bucket_across_kept_ptr + bucket, choice_sum, mask=bucket_live)
 
 
@@ -99,14 +101,16 @@ def moe_align_choice(
         # first = mp.sum(mp.where(bucket.index < mp.given(key), padded, 0), over=bucket)
         first_2 = tl.sum(tl.where(bucket_counted[None, :], tl.where(bucket_each[None, :] < topk_ids[:, None], padded[None, :], 0), 0), 1)
         choice_index = tok * 8 + choice_offset
-        choice_sum = tl.full([16], 0, tl.int32)
-        for choice_first in range(0, tl.minimum(tok_size * 8, tl.max(choice_index)), 512):
-            choice_each = choice_first + tl.arange(0, 512)
-            choice_counted = choice_each < tl.minimum(tok_size * 8, tl.max(choice_index))
+        choice_stop = tl.minimum(tok_size * 8, tl.max(choice_index))
+        choice_sum_parts = tl.full([16, 256], 0, tl.int32)
+        for choice_first in range(0, choice_stop, 256):
+            choice_each = choice_first + tl.arange(0, 256)
+            choice_counted = choice_each < choice_stop
             choice_offset_2 = choice_each % 8
             tok_2 = choice_each // 8
             topk_ids_2 = tl.load(topk_ids_ptr + tok_2 * topk_ids_stride + choice_offset_2, mask=choice_counted, other=0)
-            choice_sum = choice_sum + tl.sum(tl.where(choice_counted[None, :], ((topk_ids_2[None, :] == topk_ids[:, None]) & (choice_each[None, :] < choice_index[:, None])).to(tl.int32), 0), 1)
+            choice_sum_parts = choice_sum_parts + tl.where(choice_counted[None, :], ((topk_ids_2[None, :] == topk_ids[:, None]) & (choice_each[None, :] < choice_index[:, None])).to(tl.int32), 0)
+        choice_sum = tl.sum(choice_sum_parts, 1)
         choice_value = first_2 + choice_sum
         holds = 0 <= topk_ids
         holds_2 = choice_value < 24320

@@ -156,3 +156,26 @@ def _(given, to: Loops):
     own = [(j * 7 + r) % EXPERTS for r, k in enumerate(n) for j in range(k)]
     to.put("tokens", [own.count(b) for b in range(EXPERTS)])
     to.put("token_rank", [own[:t].count(b) if b > 1 else 0 for t, b in enumerate(own)], -1)
+
+
+@mp.plan
+def windows(n: Annotated[i32, "req", mp.below(5)], key: Annotated[i32, "req", mp.below(3)]):
+    req = mp.axis("req")
+    begin, end = req.index - n, req.index + n
+    behind = mp.given(begin) <= req.index
+    return dict(
+        near=mp.sum(behind & (req.index < mp.given(end)) & (key == mp.given(key)), over=req),
+        from_here=mp.sum(behind & (key != mp.given(key)), over=req),
+        small=mp.sum(behind & (mp.indptr(n) < mp.given(n * 4)), over=req),
+    )
+
+
+@sample(windows, lambda rng, n: counts(rng, n, key=rng.integers(0, 3, n)), req=6)
+def _(given, to: Loops):
+    n, key = given["n"].tolist(), given["key"].tolist()
+    every, before = range(len(n)), start(n)
+    spans = [range(max(r - n[r], 0), min(r + n[r], len(n))) for r in every]
+    to.put("near", [sum(key[t] == key[r] for t in spans[r]) for r in every])
+    late = [range(max(r - n[r], 0), len(n)) for r in every]
+    to.put("from_here", [sum(key[t] != key[r] for t in late[r]) for r in every])
+    to.put("small", [sum(before[t] < n[r] * 4 for t in late[r]) for r in every])
