@@ -16,6 +16,7 @@ from metaplan.copies import mentioned, of_output
 from metaplan.looking import rows_along, sequence, sums_above, updated
 from metaplan.ranges import Ranges
 from metaplan.sums import frame, normal, sums
+from metaplan.tallies import tallies
 from metaplan.target import Target
 from metaplan.works import Partial as Partial
 from metaplan.works import Schedule as Schedule
@@ -50,6 +51,10 @@ class Limits:
     """points of such a vector"""
     askers: int = 16
     """most points that ask another axis side by side: each is a row of a sweep"""
+    compared: int = 1 << 24
+    """pairs of points that are compared by their keys; beyond, a launch before counts blocks of points"""
+    counted: int = 256
+    """points of such a block"""
     wide_rows: int = 16
     """most rows that a program takes beside lanes"""
     packed: int = 64
@@ -162,6 +167,8 @@ def _shaped(
     if not axes:
         return Work("batch", (), None, (), ())
     last = axes[-1]
+    if tallies(axes, roots, ranges):
+        return Work(f"{last.name}_counts", axes[:-1], last, (), (), tallies=True)
     if found := rows_along(axes, roots):
         whole = any(isinstance(e, ir.Sort) for e in found)
         name = f"{last.name}_{'sorted' if whole else 'rows'}"
@@ -186,7 +193,7 @@ def _alike(a: Work, b: Work) -> bool:
         return False
     if a.reduces != b.reduces or len(a.rows) != len(b.rows):
         return False
-    if a.sequence != b.sequence or a.whole != b.whole:
+    if a.sequence != b.sequence or a.whole != b.whole or a.tallies != b.tallies:
         return False
     if a.lanes is None or b.lanes is None:
         return a.lanes is b.lanes and all(map(same_lanes, a.rows, b.rows))
@@ -264,6 +271,9 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
         tile = power(bound) if w.whole else tile
         return replace(w, tile=tile, programs=-(-bound // tile))
     points = _points(w, ranges)
+    if w.tallies:
+        assert w.lanes is not None
+        return replace(w, tile=power(ranges.bound(w.lanes)), programs=min(points, room))
     if _packs(w, ranges, limits):
         w, points = replace(w, packed=True), _packed_rows(w, ranges)
     if w.sequence is not None:
@@ -371,6 +381,8 @@ def _reason(w: Work, ranges: Ranges) -> str:
         return f"{where}: {w.programs} programs"
     rows = " x ".join(f"{a.name} {n}" for a, n in zip(w.rows, w.widths(ranges), strict=True))
     lanes = "flattened" if w.lanes is None else f"{w.tile} lanes of {w.lanes.name}"
+    if w.tallies and w.lanes is not None:
+        lanes = f"its points counted by all {ranges.bound(w.lanes)} keys at once"
     if w.in_order:
         lanes = "then what lies below each"
     if w.sequence is not None:

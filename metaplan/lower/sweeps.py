@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 from metaplan import ir
 from metaplan.lower.emit import TRITON, Level, Text, Tile, joined
@@ -16,6 +17,7 @@ from metaplan.program import Let, Loop, Stmt
 from metaplan.ranges import Ranges
 from metaplan.schedule import power
 from metaplan.sums import frame, normal
+from metaplan.tallies import Tally, tally
 from metaplan.text import ATOM
 
 _POINTS = 8192  # of all rows of a tile
@@ -30,6 +32,12 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     level = asker.levels[depth - 1] if depth else None
     rows = level.count if level is not None else 1
     axes = frame(e.over) if grid(e.over) else (e.over,)
+    if (
+        level is not None
+        and level.shape == "lanes"
+        and (counted := tally(e, shared.ranges)) is not None
+    ):
+        return _tallied(asker, e, axes, counted)
     bound = 1
     for axis in axes:
         bound *= shared.ranges.bound(axis) if grid(e.over) else shared.ranges.capacity(axis)
@@ -60,6 +68,24 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     body.extend(points.after)
     out.append(Loop(first, start, stop, str(wide), tuple(body)))
     out.append(Let(name, f"tl.{e.op.value}({parts}, {form.along})", shared.names.note(e)))
+    return name, ATOM
+
+
+def _tallied(asker: Summing, e: ir.Across, axes: tuple[ir.Axis, ...], counted: Tally) -> Text:
+    """All lanes of a row at once, by a histogram of the keys of its block of points."""
+    shared, level = asker.shared, asker.levels[-1]
+    first, bound = asker.at(counted.first, 6), prod(shared.ranges.bound(a) for a in axes)
+    live = _live(asker, axes, bound)
+    points = Swept(asker, e.over, axes, level.block, level.block, first, live, counted.points)
+    keys = shared.ranges.bound(level.axis)
+    tests = [*counted.where]
+    if not shared.ranges.of(counted.key).inside(0, keys - 1):
+        zero_, end = (ir.Const(n, loc=e.loc) for n in (0, keys))
+        tests += [ir.Bin(ir.Op.LE, zero_, counted.key), ir.Bin(ir.Op.LT, counted.key, end)]
+    mask = joined(points.levels[-1].live, *map(points.plain, tests))
+    name = shared.names.fresh(shared.names.wish(e) or f"{e.over.name}_counts")
+    made = f"tl.histogram({points.plain(counted.key)}, {level.count}, mask={mask})"
+    level.block.append(Let(name, made, shared.names.note(e)))
     return name, ATOM
 
 

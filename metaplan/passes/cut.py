@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from metaplan import ir
 from metaplan.ir import Op
+from metaplan.passes.counting import Blocks
 from metaplan.passes.keeping import Keeper
 from metaplan.passes.last import last_wins
 from metaplan.passes.simplify import simplify
@@ -26,18 +27,18 @@ class Stages:
         return tuple(sorted(every, key=lambda c: c.number))
 
 
-def cut(plan: ir.Plan) -> Stages:
-    """``plan`` as the launches that it takes."""
+def cut(plan: ir.Plan, blocks: Blocks) -> Stages:
+    """``plan`` as the launches that it takes; ``blocks``: when many points are counted in blocks."""
     numbered = replace(plan, checks=tuple(replace(c, number=n) for n, c in enumerate(plan.checks)))
-    return _Cut(*last_wins(numbered)).stages()
+    return _Cut(*last_wins(numbered), blocks).stages()
 
 
 class _Cut:
     """Says which launch computes what."""
 
-    def __init__(self, whole: ir.Plan, winners: tuple[ir.Input, ...]) -> None:
+    def __init__(self, whole: ir.Plan, winners: tuple[ir.Input, ...], blocks: Blocks) -> None:
         self.whole, self.winners = whole, {i.name: i for i in winners}
-        self.keeper = Keeper(whole)
+        self.keeper = Keeper(whole, blocks)
         self.outputs: dict[int, list[ir.Output]] = {}
 
     def stages(self) -> Stages:

@@ -14,6 +14,7 @@ from metaplan import catalogue, ir
 from metaplan.ir import Combine, Op
 from metaplan.looking import bound_elsewhere, sequence, updated
 from metaplan.naming import assigned_name
+from metaplan.passes.counting import Blocks, Counting
 from metaplan.passes.place import index
 from metaplan.passes.rewrite import Rewriter
 from metaplan.passes.room import cells, grid, padded
@@ -29,7 +30,7 @@ ONE_TILE = 1024
 class Keeper:
     """Rewrites expressions for the place where they are computed; collects what is kept."""
 
-    def __init__(self, plan: ir.Plan) -> None:
+    def __init__(self, plan: ir.Plan, blocks: Blocks) -> None:
         self.ranges = Ranges()
         self.levels: dict[str, int] = {}
         """Of each buffer between launches, the launch that fills it."""
@@ -46,6 +47,7 @@ class Keeper:
         self._sources: dict[tuple[ir.Expr, ir.Axis | None, bool], ir.Input] = {}
         self._known: dict[object, ir.Expr] = {}
         self._tidy = Rewriter(Simplify(self.ranges).rule).expr
+        self._counting = Counting(self, plan, blocks)
 
     def read(self, ready: Mapping[ir.Expr, int]) -> None:
         """``ready`` may be read instead of computed from now on, where that makes nothing wait."""
@@ -113,7 +115,7 @@ class Keeper:
                 inner = self.inside(of, ir.chain(to), rows)
                 return replace(e, of=inner, over=self.axis(over), to=self.place(to))
             case ir.Across():
-                return self._sweep(e)
+                return self._counting(e) or self.swept(e)
             case ir.At():
                 return self._elsewhere(e, here(e.index))
             # a short row is summed up again for the points below it
@@ -216,7 +218,7 @@ class Keeper:
 
     # ------------------------------------------------------------- sweeps
 
-    def _sweep(self, e: ir.Across) -> ir.Expr:
+    def swept(self, e: ir.Across) -> ir.Expr:
         """A sweep reads the points of its axis one tile after the other."""
         return replace(e, of=self._swept(e.of, e.over), over=self.axis(e.over))
 
@@ -281,16 +283,35 @@ class Keeper:
     def _store(self, e: ir.Expr, value: ir.Expr, axis: ir.Axis | None, packed: bool) -> ir.Input:
         if packed and isinstance(axis, ir.Part):
             raise catalogue.part_sorted(axis.name, e.loc)
-        name = self._name(e, axis)
-        shape, put = axis, None
+        kind = type(e).__name__.lower()
+        wish = assigned_name(e.loc) or f"{axis.name if axis is not None else 'batch'}_{kind}"
+        name = self.name(wish)
         if axis is not None and not packed:
-            shape = ir.Dense(f"{name}_cells", None, cells(axis, self.ranges), loc=e.loc)
-            self.shapes.append(shape)
-            put = ir.Put(axis, (padded(axis, self.ranges),), Combine.DISTINCT, loc=e.loc)
-        span, dtype = self.ranges.of(value), ir.dtype_of(e)
+            place, room = padded(axis, self.ranges), cells(axis, self.ranges)
+            return self.store(name, value, axis, place, room)
+        return self._filled(name, value, axis, axis, None)
+
+    def store(
+        self, name: str, value: ir.Expr, axis: ir.Axis, place: ir.Expr, cells: int
+    ) -> ir.Input:
+        """The buffer ``name`` of ``cells`` cells: ``value`` at each point of ``axis``, in the cell ``place``."""
+        shape = ir.Dense(f"{name}_cells", None, cells, loc=value.loc)
+        self.shapes.append(shape)
+        put = ir.Put(axis, (place,), Combine.DISTINCT, loc=value.loc)
+        return self._filled(name, value, axis, shape, put)
+
+    def _filled(
+        self,
+        name: str,
+        value: ir.Expr,
+        axis: ir.Axis | None,
+        shape: ir.Axis | None,
+        put: ir.Put | None,
+    ) -> ir.Input:
+        span, dtype, loc = self.ranges.of(value), ir.dtype_of(value), value.loc
         dims = () if shape is None else (shape.name,)
-        source = ir.Input(name, dtype, dims, lo=span.lo, hi=span.hi, loc=e.loc)
-        stored = ir.Output(name, dtype, shape, (value,), ir.Keep(loc=e.loc), put=put, loc=e.loc)
+        source = ir.Input(name, dtype, dims, lo=span.lo, hi=span.hi, loc=loc)
+        stored = ir.Output(name, dtype, shape, (value,), ir.Keep(loc=loc), put=put, loc=loc)
         self.levels[name] = max(self.level(value), self.axis_level(axis))
         self.stored.append((source, stored))
         return source
@@ -305,9 +326,8 @@ class Keeper:
         levels = {e: self.levels[i.name] for e, i in found}
         return {e: n for e, n in levels.items() if n < below}
 
-    def _name(self, e: ir.Expr, axis: ir.Axis | None) -> str:
-        kind = type(e).__name__.lower()
-        wish = assigned_name(e.loc) or f"{axis.name if axis is not None else 'batch'}_{kind}"
+    def name(self, wish: str) -> str:
+        """A name that nothing of the plan has, for what is kept of ``wish``."""
         name, count = f"{wish}_kept", 1
         while name in self._taken:
             count += 1
