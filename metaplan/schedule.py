@@ -8,11 +8,13 @@ program finds its own start by summing the counts of the rows before it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 from metaplan import catalogue, ir
 from metaplan.copies import mentioned, of_output
+from metaplan.limits import LIMITS as LIMITS
+from metaplan.limits import Limits as Limits
 from metaplan.looking import rows_along, sequence, sums_above, updated
 from metaplan.ranges import Ranges
 from metaplan.sums import frame, normal, sums
@@ -25,52 +27,6 @@ from metaplan.works import Work as Work
 from metaplan.works import power as power
 from metaplan.works import same_lanes as same_lanes
 from metaplan.writes import Write, writes
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The constants of the schedule, as calibrated on an H200 (bench/tune.py)."""
-
-    recompute: int = 1 << 16
-    """points that a program sums by itself; beyond, a first launch sums blocks of rows"""
-    block_rows: int = 512
-    """rows of such a block"""
-    scan_tile: int = 1024
-    """points of one step of a sum"""
-    lanes: int = 512
-    """the widest tile of a row"""
-    long: int = 1024
-    """rows of more points have a program to themselves, and tiles of so many"""
-    wide_lanes: int = 64
-    """the same where a program has several rows"""
-    waves: int = 4
-    """programs that a processor holds at once, about: with more of them a program loops"""
-    short: int = 32
-    """rows of at most so many points are flattened into one vector with their neighbours"""
-    vector: int = 128
-    """points of such a vector"""
-    askers: int = 16
-    """most points that ask another axis side by side: each is a row of a sweep"""
-    compared: int = 1 << 24
-    """pairs of points that are compared by their keys; beyond, a launch before counts blocks of points"""
-    counted: int = 256
-    """points of such a block"""
-    wide_rows: int = 16
-    """most rows that a program takes beside lanes"""
-    packed: int = 64
-    """rows of more points are not padded to their bound: each point looks up its row"""
-    sought: int = 4096
-    """most rows that it looks among"""
-    folded: int = 32
-    """most rows that a program takes along a fold"""
-    spread: int = 2
-    """programs for each processor, from where on they take more rows instead"""
-    num_warps: int = 4
-    unroll: int = 16
-    """copies that are written out where a divisor depends on them; more of them share their lines"""
-
-
-LIMITS = Limits()
 
 
 def schedule(
@@ -89,12 +45,20 @@ def schedule(
         plan,
         tuple(works),
         tuple(tails),
-        limits.num_warps,
+        _num_warps(works, ranges, limits),
         limits.scan_tile,
         tuple(reasons),
         tuple(partials),
         kept,
     )
+
+
+def _num_warps(works: Iterable[Work], ranges: Ranges, limits: Limits) -> int:
+    """One where a single program goes along a fold: with more, they wait for each other at every point."""
+    folds = [w for w in works if w.sequence is not None and not w.rows]
+    every = (e for w in folds for e in ir.walk(*w.roots) if isinstance(e, ir.Across))
+    widest = max((ranges.points(e.over) for e in every), default=1)
+    return 1 if folds and widest <= limits.one_warp else limits.num_warps
 
 
 def _partials(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Partial]:
