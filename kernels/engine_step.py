@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -106,6 +106,8 @@ def engine_step_tok(
         generated = prompt < seq_len
         num_draft = tl.load(num_draft_ptr + req)
         logit_length = num_draft + 1
+        broken = tl.full([1024], 0, tl.int32)
+        broken_2 = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, num_scheduled, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < num_scheduled
@@ -153,9 +155,11 @@ def engine_step_tok(
             tl.store(slot_mapping_0_ptr + tok_index, tl.where(real, slot, -1), mask=tok_live & holds)
             tl.store(slot_mapping_1_ptr + tok_index, tl.where(real, slot_2, -1), mask=tok_live & holds)
             # index outside block_table_0
-            count(flags_ptr + 0, tok_live & (real & ~holds_4))
+            broken = broken + (tok_live & (real & ~holds_4)).to(tl.int32)
             # more points than the capacity of tok
-            count(flags_ptr + 1, tok_live & (8192 <= tok_index))
+            broken_2 = broken_2 + (tok_live & (8192 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 0, broken)
+        count_all(flags_ptr + 1, broken_2)
 
 
 @triton.jit

@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -47,6 +47,8 @@ def flash_mla_schedule_1_part_fold(
     # end = mp.cumsum(cost)
     end = tl.cumsum(req_count, 0) - req_count
     end_2 = end + cost_2
+    broken = tl.full((), 0, tl.int32)
+    broken_2 = tl.full((), 0, tl.int32)
     for part_offset in range(0, 132, 1):
         part_value = payload + spent
         # room = payload + now.spent + now.begin
@@ -77,13 +79,15 @@ def flash_mla_schedule_1_part_fold(
         tl.store(begin_after_kept_ptr + part_offset, begin_after)
         tl.store(split_after_kept_ptr + part_offset, split_2_after)
         # outside [0, 2048]
-        count(flags_ptr + 0, 2048 < begin_2)
+        broken = broken + (2048 < begin_2).to(tl.int32)
         # outside [0, 132]
-        count(flags_ptr + 1, 132 < split_3)
+        broken_2 = broken_2 + (132 < split_3).to(tl.int32)
         request = request_after
         spent = spent_2
         begin = begin_after
         split_2 = split_2_after
+    count_all(flags_ptr + 0, broken)
+    count_all(flags_ptr + 1, broken_2)
 
 
 @triton.jit(

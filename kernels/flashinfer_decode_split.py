@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -62,6 +62,7 @@ def flashinfer_decode_split_tile(
         tile_start_before = tl.sum(tl.where(every_3 < first_row, tiles_2, 0))
         req_count = tl.where(req_live, tiles, 0)
         tile_start = tile_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
+        broken = tl.full([4, 64], 0, tl.int32)
         for tile_first in range(0, tl.max(tiles), 64):
             tile_offset = tile_first + tl.arange(0, 64)[None, :]
             tile_live = req_live & (tile_offset < tiles)
@@ -71,7 +72,8 @@ def flashinfer_decode_split_tile(
             tl.store(kv_tile_indices_ptr + tile_index, tile_offset, mask=tile_live & holds_2)
             tl.store(block_valid_mask_ptr + tile_index, True, mask=tile_live & holds_2)
             # more points than the capacity of tile
-            count(flags_ptr + 0, tile_live & (2048 <= tile_index))
+            broken = broken + (tile_live & (2048 <= tile_index)).to(tl.int32)
+        count_all(flags_ptr + 0, broken)
 
 
 @triton.jit

@@ -6,6 +6,12 @@ import triton.language as tl
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def count(flag, broken):
     """One more in a sticky flag for every lane where the data broke a promise."""
     tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
@@ -51,6 +57,8 @@ def sglang_alloc_extend_tok(
         req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + tl.maximum(req_value_2 - 1, 0))
         # last = mp.where(prefix > 0, req_to_token[req_pool_indices, mp.maximum(prefix - 1, 0)], -1)
         last = tl.where(0 < req_value_2, req_to_token, -1)
+        broken = tl.full([1024], 0, tl.int32)
+        broken_2 = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, tok_length, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < tok_length
@@ -71,9 +79,11 @@ def sglang_alloc_extend_tok(
             tl.store(out_cache_loc_ptr + tok_index, out_cache_loc, mask=tok_live & holds)
             tl.store(positions_ptr + tok_index, positions, mask=tok_live & holds)
             # outside [0, 262142]
-            count(flags_ptr + 1, tok_live & ((tok_value < 0) | (262142 < tok_value)))
+            broken = broken + (tok_live & ((tok_value < 0) | (262142 < tok_value))).to(tl.int32)
             # more points than the capacity of tok
-            count(flags_ptr + 2, tok_live & (1048576 <= tok_index))
+            broken_2 = broken_2 + (tok_live & (1048576 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
+        count_all(flags_ptr + 2, broken_2)
 
 
 @triton.jit

@@ -6,6 +6,12 @@ import triton.language as tl
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def count(flag, broken):
     """One more in a sticky flag for every lane where the data broke a promise."""
     tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
@@ -59,6 +65,8 @@ def sglang_dsv4_combine_cell(
         # first = mp.maximum(begin - (window - 1), 0)
         first_2 = tl.maximum(begin - 127, 0)
         holds_5 = ~holds_2
+        broken = tl.full([16, 64], 0, tl.int32)
+        broken_2 = tl.full([16, 64], 0, tl.int32)
         for cell_first in range(0, 640, 64):
             cell_offset = cell_first + tl.arange(0, 64)[None, :]
             cell_index = row * 640 + cell_offset
@@ -77,9 +85,11 @@ def sglang_dsv4_combine_cell(
             near = tl.where(place < seen, swa_base + (pos - seen + 1 - first_2) + place, -1)
             tl.store(combined_indices_ptr + cell_index, tl.where(holds, chosen, near), mask=req_live & (cell_index < 5242880))
             # index outside topk_indices
-            count(flags_ptr + 1, req_live & (holds & holds_5))
+            broken = broken + (req_live & (holds & holds_5)).to(tl.int32)
             # index outside topk_indices
-            count(flags_ptr + 2, req_live & (holds_4 & holds_5))
+            broken_2 = broken_2 + (req_live & (holds_4 & holds_5)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
+        count_all(flags_ptr + 2, broken_2)
 
 
 @triton.jit
@@ -102,6 +112,7 @@ def sglang_dsv4_combine_tok(
         seq_lens = tl.load(seq_lens_ptr + req)
         # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
         begin = tl.maximum(seq_lens - extend_seq_lens, 0)
+        broken = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, extend_seq_lens, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < extend_seq_lens
@@ -115,7 +126,8 @@ def sglang_dsv4_combine_tok(
             seen = tl.minimum(tok_value, 128)
             tl.store(combined_lens_ptr + tok_index, have + seen, mask=tok_live & (tok_index < 8192))
             # more points than the capacity of tok
-            count(flags_ptr + 3, tok_live & (8192 <= tok_index))
+            broken = broken + (tok_live & (8192 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 3, broken)
 
 
 @triton.jit

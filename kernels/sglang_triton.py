@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -105,6 +105,7 @@ def sglang_triton_entry(
         length_2 = seq_lens_2.to(tl.int32)
         entry_start_before = tl.sum(tl.where(every < req, length_2, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, length, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)
             entry_live = entry_offset < length
@@ -114,7 +115,8 @@ def sglang_triton_entry(
             kv_indices = req_to_token.to(tl.int64)
             tl.store(kv_indices_ptr + entry_index, kv_indices, mask=entry_live & (entry_index < 16777216))
             # more points than the capacity of entry
-            count(flags_ptr + 0, entry_live & (16777216 <= entry_index))
+            broken = broken + (entry_live & (16777216 <= entry_index)).to(tl.int32)
+        count_all(flags_ptr + 0, broken)
 
 
 @triton.jit

@@ -6,6 +6,12 @@ import triton.language as tl
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def count(flag, broken):
     """One more in a sticky flag for every lane where the data broke a promise."""
     tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
@@ -36,6 +42,7 @@ def sglang_write_slots_tok(
         start_offset_2 = tl.load(start_offset_ptr + every, mask=every < req, other=0)
         tok_length_2 = tl.minimum(tl.maximum(end_offset_2.to(tl.int32) - start_offset_2.to(tl.int32), 0), 8192)
         tok_start_before = tl.sum(tl.where(every < req, tok_length_2, 0))
+        broken = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, tok_length, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < tok_length
@@ -44,7 +51,8 @@ def sglang_write_slots_tok(
             out_cache_loc = tl.load(out_cache_loc_ptr + tok_index, mask=tok_live & holds, other=0)
             tl.store(req_to_token_ptr + req_pool_indices * req_to_token_stride + req_value + tok_offset, out_cache_loc.to(tl.int32), mask=tok_live)
             # index outside out_cache_loc
-            count(flags_ptr + 1, tok_live & (~holds))
+            broken = broken + (tok_live & (~holds)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
 
 
 @triton.jit

@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def vllm_dflash_ask(
     program,
     req_size_ptr,
@@ -148,6 +154,8 @@ def vllm_dflash_tok(
         num_rejected = tl.load(num_rejected_ptr + req)
         # known = tok.length - num_rejected
         known = tok_length - num_rejected
+        broken = tl.full([1024], 0, tl.int32)
+        broken_2 = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, tok_length, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < tok_length
@@ -166,9 +174,11 @@ def vllm_dflash_tok(
             tl.store(context_positions_ptr + tok_index, context, mask=tok_live & holds)
             tl.store(context_slot_mapping_ptr + tok_index, tl.where(0 < block_2, block_2.to(tl.int64) * 16 + context % 16, -1), mask=tok_live & holds)
             # index outside target_positions
-            count(flags_ptr + 2, tok_live & (own & ~holds))
+            broken = broken + (tok_live & (own & ~holds)).to(tl.int32)
             # more points than the capacity of tok
-            count(flags_ptr + 3, tok_live & (8192 <= tok_index))
+            broken_2 = broken_2 + (tok_live & (8192 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 2, broken)
+        count_all(flags_ptr + 3, broken_2)
 
 
 @triton.jit

@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def vllm_draft_prefill_req(
     program,
     req_size_ptr,
@@ -96,6 +102,9 @@ def vllm_draft_prefill_tok(
         next_prefill_tokens = tl.load(next_prefill_tokens_ptr + idx_mapping)
         # next_token = mp.where(num_sampled > 0, sampled, next_prefill_tokens[idx_mapping])
         next_token = tl.where(0 < num_sampled, sampled, next_prefill_tokens)
+        broken = tl.full([1024], 0, tl.int32)
+        broken_2 = tl.full([1024], 0, tl.int32)
+        broken_3 = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, tok_length, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < tok_length
@@ -115,11 +124,14 @@ def vllm_draft_prefill_tok(
             tl.store(input_ids_ptr + tok_index, shifted, mask=tok_live & holds_2)
             tl.store(positions_ptr + tok_index, tl.where(own, target_positions, 0), mask=tok_live & holds_2)
             # index outside target_tokens
-            count(flags_ptr + 1, tok_live & (holds_4 & ~holds_5))
+            broken = broken + (tok_live & (holds_4 & ~holds_5)).to(tl.int32)
             # index outside target_positions
-            count(flags_ptr + 2, tok_live & (own & ~holds))
+            broken_2 = broken_2 + (tok_live & (own & ~holds)).to(tl.int32)
             # more points than the capacity of tok
-            count(flags_ptr + 3, tok_live & (8192 <= tok_index))
+            broken_3 = broken_3 + (tok_live & (8192 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
+        count_all(flags_ptr + 2, broken_2)
+        count_all(flags_ptr + 3, broken_3)
 
 
 @triton.jit

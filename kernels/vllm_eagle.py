@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def vllm_eagle_req(
     program,
     req_size_ptr,
@@ -169,6 +175,9 @@ def vllm_eagle_tok(
         backup_6 = tl.where(holds_8, sampled_6, backup_5)
         backup_7 = tl.where(holds_9, sampled_7, backup_6)
         backup_8 = tl.where(holds_10, sampled_8, backup_7)
+        broken = tl.full([1024], 0, tl.int32)
+        broken_2 = tl.full([1024], 0, tl.int32)
+        broken_3 = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, tok_length, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < tok_length
@@ -190,11 +199,14 @@ def vllm_eagle_tok(
             tl.store(input_ids_ptr + tok_index, token, mask=tok_live & (holds_12 & holds_13))
             tl.store(positions_ptr + tok_index, target_positions, mask=tok_live & holds_13)
             # index outside target_tokens
-            count(flags_ptr + 1, tok_live & (holds_14 & ~holds_15))
+            broken = broken + (tok_live & (holds_14 & ~holds_15)).to(tl.int32)
             # index outside target_positions
-            count(flags_ptr + 2, tok_live & (~holds_13))
+            broken_2 = broken_2 + (tok_live & (~holds_13)).to(tl.int32)
             # more points than the capacity of tok
-            count(flags_ptr + 3, tok_live & (8192 <= tok_index))
+            broken_3 = broken_3 + (tok_live & (8192 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
+        count_all(flags_ptr + 2, broken_2)
+        count_all(flags_ptr + 3, broken_3)
 
 
 @triton.jit(

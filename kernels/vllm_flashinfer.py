@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -61,6 +61,7 @@ def vllm_flashinfer_entry(
         seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
         entry_length_2 = (seq_lens_2 + 15) // 16
         entry_start_before = tl.sum(tl.where(every < req, entry_length_2, 0))
+        broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, entry_length, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)
             entry_live = entry_offset < entry_length
@@ -68,7 +69,8 @@ def vllm_flashinfer_entry(
             block_table = tl.load(block_table_ptr + req * block_table_stride + entry_offset, mask=entry_live, other=0)
             tl.store(paged_kv_indices_ptr + entry_index, block_table, mask=entry_live & (entry_index < 1048576))
             # more points than the capacity of entry
-            count(flags_ptr + 0, entry_live & (1048576 <= entry_index))
+            broken = broken + (entry_live & (1048576 <= entry_index)).to(tl.int32)
+        count_all(flags_ptr + 0, broken)
 
 
 @triton.jit

@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def vllm_gdn_mixed_req(
     program,
     req_size_ptr,
@@ -201,6 +207,7 @@ def vllm_gdn_mixed_rest_tok(
         query_len_3 = tl.maximum(query_start_loc_2 - start_2, 0)
         query_len_4 = tl.minimum(query_len_3, 8192)
         req_before = tl.sum(tl.where(every < req, tl.where(0 < (~verifies_2).to(tl.int32), query_len_4, 0), 0))
+        broken = tl.full([1024], 0, tl.int32)
         for rest_tok_first in range(0, tl.where(~verifies, query_len_2, 0), 1024):
             rest_tok_offset = rest_tok_first + tl.arange(0, 1024)
             rest_tok_live = rest_tok_offset < tl.where(~verifies, query_len_2, 0)
@@ -209,7 +216,8 @@ def vllm_gdn_mixed_rest_tok(
             non_spec_token_indx = (start + rest_tok_offset).to(tl.int64)
             tl.store(non_spec_token_indx_ptr + rest_tok_index, non_spec_token_indx, mask=rest_tok_live & ((rest_tok_index < 8192) & ~verifies))
             # more points than the capacity of rest_tok
-            count(flags_ptr + 1, rest_tok_live & (~verifies) & (8192 <= rest_tok_index))
+            broken = broken + (rest_tok_live & (~verifies) & (8192 <= rest_tok_index)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
 
 
 @triton.jit
@@ -253,6 +261,7 @@ def vllm_gdn_mixed_conv(
         conv_start = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
         req_count_2 = tl.where(req_live, (~verifies).to(tl.int32), 0)
         rest_start = rest_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count_2), 0), 1, keep_dims=True)
+        broken = tl.full([4, 64], 0, tl.int32)
         for conv_first in range(0, tl.max(tl.where(~verifies, conv_length, 0)), 64):
             conv_offset = conv_first + tl.arange(0, 64)[None, :]
             conv_live = req_live & (conv_offset < tl.where(~verifies, conv_length, 0))
@@ -261,7 +270,8 @@ def vllm_gdn_mixed_conv(
             tl.store(batch_ptr_ptr + conv_index, rest_start, mask=conv_live & (holds & ~verifies))
             tl.store(token_chunk_offset_ptr_ptr + conv_index, conv_offset, mask=conv_live & (holds & ~verifies))
             # more points than the capacity of conv
-            count(flags_ptr + 2, conv_live & (~verifies) & (2048 <= conv_index))
+            broken = broken + (conv_live & (~verifies) & (2048 <= conv_index)).to(tl.int32)
+        count_all(flags_ptr + 2, broken)
 
 
 @triton.jit
@@ -304,6 +314,7 @@ def vllm_gdn_mixed_chunk(
         chunk_start = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
         req_count_2 = tl.where(req_live, (~verifies).to(tl.int32), 0)
         rest_start = rest_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count_2), 0), 1, keep_dims=True)
+        broken = tl.full([4, 64], 0, tl.int32)
         for chunk_first in range(0, tl.max(tl.where(~verifies, chunk_length, 0)), 64):
             chunk_offset = chunk_first + tl.arange(0, 64)[None, :]
             chunk_live = req_live & (chunk_offset < tl.where(~verifies, chunk_length, 0))
@@ -313,7 +324,8 @@ def vllm_gdn_mixed_chunk(
             tl.store(chunk_indices_ptr + chunk_value, rest_start, mask=chunk_live & ((chunk_value < 2304) & ~verifies))
             tl.store(chunk_indices_ptr + chunk_value_2, chunk_offset, mask=chunk_live & ((chunk_value_2 < 2304) & ~verifies))
             # more points than the capacity of chunk
-            count(flags_ptr + 3, chunk_live & (~verifies) & (1152 <= chunk_index))
+            broken = broken + (chunk_live & (~verifies) & (1152 <= chunk_index)).to(tl.int32)
+        count_all(flags_ptr + 3, broken)
 
 
 @triton.jit

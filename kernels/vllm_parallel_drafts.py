@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def vllm_parallel_drafts_req(
     program,
     req_size_ptr,
@@ -263,6 +269,9 @@ def vllm_parallel_drafts_draft(
         backup_8 = tl.where(holds_11, sampled_8, backup_7)
         holds_16 = 0 < query_len_2
         holds_18 = start < 8192
+        broken = tl.full([1024], 0, tl.int32)
+        broken_2 = tl.full([1024], 0, tl.int32)
+        broken_3 = tl.full([1024], 0, tl.int32)
         for draft_first in range(0, draft_length, 1024):
             draft_offset = draft_first + tl.arange(0, 1024)
             draft_live = draft_offset < draft_length
@@ -305,11 +314,14 @@ def vllm_parallel_drafts_draft(
             tl.store(is_masked_token_mask_ptr + draft_index, is_masked_token_mask, mask=draft_live & holds)
             tl.store(slot_mapping_ptr + draft_index, slot_mapping, mask=draft_live & holds)
             # index outside target_tokens
-            count(flags_ptr + 1, draft_live & (holds_14 & ~holds_15))
+            broken = broken + (draft_live & (holds_14 & ~holds_15)).to(tl.int32)
             # index outside target_positions
-            count(flags_ptr + 2, draft_live & (holds_17 & ~holds_18))
+            broken_2 = broken_2 + (draft_live & (holds_17 & ~holds_18)).to(tl.int32)
             # more points than the capacity of draft
-            count(flags_ptr + 4, draft_live & (14336 <= draft_index))
+            broken_3 = broken_3 + (draft_live & (14336 <= draft_index)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
+        count_all(flags_ptr + 2, broken_2)
+        count_all(flags_ptr + 4, broken_3)
 
 
 @triton.jit
@@ -337,13 +349,15 @@ def vllm_parallel_drafts_tok(
         tok_start_before = tl.sum(tl.where(every < req, query_len_4, 0))
         draft_length = query_len_4 + 6
         draft_start_before = tl.sum(tl.where(every < req, draft_length, 0))
+        broken = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, query_len_2, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < query_len_2
             tok_index = tok_start_before + tok_offset
             tl.store(hidden_state_mapping_ptr + tok_index, draft_start_before + tok_offset, mask=tok_live & (tok_index < 8192))
             # more points than the capacity of tok
-            count(flags_ptr + 3, tok_live & (8192 <= tok_index))
+            broken = broken + (tok_live & (8192 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 3, broken)
 
 
 @triton.jit

@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def vllm_window_attention_kept(
     program,
     req_size_ptr,
@@ -189,13 +195,15 @@ def vllm_window_attention_key(
         key_length_2 = tl.where(holds_2, seen_2, 0)
         req_before = tl.sum(tl.where(every < req, tl.where(0 < req_value, key_length_2, 0), 0))
         extend_start_before = tl.sum(tl.where(every < req, req_value, 0))
+        broken = tl.full([1024], 0, tl.int32)
         for key_first in range(0, tl.where(holds, key_length, 0), 1024):
             key_offset = key_first + tl.arange(0, 1024)
             key_live = key_offset < tl.where(holds, key_length, 0)
             key_index = req_before + key_offset
             tl.store(swa_token_to_batch_ptr + key_index, extend_start_before, mask=key_live & ((key_index < 131072) & holds))
             # more points than the capacity of key
-            count(flags_ptr + 2, key_live & holds & (131072 <= key_index))
+            broken = broken + (key_live & holds & (131072 <= key_index)).to(tl.int32)
+        count_all(flags_ptr + 2, broken)
 
 
 @triton.jit
