@@ -86,7 +86,8 @@ def engine_step_tok(
     tok in its lanes.
     """
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         num_scheduled = tl.load(num_scheduled_ptr + req)
         every = tl.arange(0, 1024)
         num_scheduled_2 = tl.load(num_scheduled_ptr + every, mask=every < req, other=0)
@@ -225,7 +226,8 @@ def engine_step_col_0(
 ):
     """input_block_table_0, input_block_table_1: one row of req a program, col_0 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         idx_mapping = tl.load(idx_mapping_ptr + req)
         # real = idx_mapping >= 0
         real = 0 <= idx_mapping
@@ -389,14 +391,14 @@ def engine_step(
     slot_mapping_1_ptr,  # int64[tok], tail: -1
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """1203 programs; each kind of work takes a range of them."""
+    """2195 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         engine_step_req(
             program, req_size_ptr, query_start_loc_ptr, num_scheduled_ptr, num_draft_ptr,
             cu_num_logits_ptr, seq_lens_ptr, idx_mapping_ptr, num_computed_tokens_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         engine_step_tok(
             program - 8, req_size_ptr, num_scheduled_ptr, positions_ptr, idx_mapping_ptr,
             num_computed_tokens_ptr, prefill_len_ptr, num_draft_ptr, input_ids_ptr,
@@ -405,34 +407,35 @@ def engine_step(
             block_table_0_stride, slot_mapping_1_ptr, block_table_1_ptr, block_table_1_stride,
             flags_ptr,
         )
-    elif program < 600:
+    elif program < 1096:
         engine_step_logit(
-            program - 536, req_size_ptr, num_draft_ptr, num_scheduled_ptr, idx_mapping_ptr,
+            program - 1032, req_size_ptr, num_draft_ptr, num_scheduled_ptr, idx_mapping_ptr,
             logits_indices_ptr, expanded_idx_mapping_ptr, expanded_local_pos_ptr,
         )
-    elif program < 1128:
+    elif program < 2120:
         engine_step_col_0(
-            program - 600, req_size_ptr, idx_mapping_ptr, num_blocks_0_ptr, input_block_table_0_ptr,
-            block_table_0_ptr, block_table_0_stride, num_blocks_1_ptr, input_block_table_1_ptr,
-            num_computed_tokens_ptr, block_table_1_ptr, block_table_1_stride,
+            program - 1096, req_size_ptr, idx_mapping_ptr, num_blocks_0_ptr,
+            input_block_table_0_ptr, block_table_0_ptr, block_table_0_stride, num_blocks_1_ptr,
+            input_block_table_1_ptr, num_computed_tokens_ptr, block_table_1_ptr,
+            block_table_1_stride,
         )
-    elif program < 1129:
+    elif program < 2121:
         engine_step_req_tail(
-            program - 1128, req_size_ptr, query_start_loc_ptr, num_draft_ptr, num_scheduled_ptr,
+            program - 2120, req_size_ptr, query_start_loc_ptr, num_draft_ptr, num_scheduled_ptr,
             cu_num_logits_ptr, seq_lens_ptr,
         )
-    elif program < 1137:
+    elif program < 2129:
         engine_step_tok_tail(
-            program - 1129, req_size_ptr, num_scheduled_ptr, padded_tokens_ptr, is_padding_ptr,
+            program - 2121, req_size_ptr, num_scheduled_ptr, padded_tokens_ptr, is_padding_ptr,
             slot_mapping_0_ptr, slot_mapping_1_ptr,
         )
-    elif program < 1170:
+    elif program < 2162:
         engine_step_col_0_tail(
-            program - 1137, req_size_ptr, padded_reqs_ptr, input_block_table_0_ptr,
+            program - 2129, req_size_ptr, padded_reqs_ptr, input_block_table_0_ptr,
         )
     else:
         engine_step_col_1_tail(
-            program - 1170, req_size_ptr, padded_reqs_ptr, input_block_table_1_ptr,
+            program - 2162, req_size_ptr, padded_reqs_ptr, input_block_table_1_ptr,
         )
 
 
@@ -525,7 +528,7 @@ def launch(
         slot_mapping_1: int64[tok], tail: -1
         flags: int32[2]: broken promises, counted
     """
-    engine_step[(1203,)](
+    engine_step[(2195,)](
         idx_mapping,
         num_scheduled,
         num_draft,

@@ -56,7 +56,8 @@ def sglang_aiter_pages_entry(
 ):
     """page_ids: one row of req a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -118,19 +119,19 @@ def sglang_aiter_pages(
     last_page_len_ptr,  # int32[req], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """537 programs; each kind of work takes a range of them."""
+    """1033 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_aiter_pages_req(
             program, req_size_ptr, page_indptr_ptr, seq_lens_ptr, last_page_len_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         sglang_aiter_pages_entry(
             program - 8, req_size_ptr, seq_lens_ptr, page_ids_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, flags_ptr,
         )
     else:
-        sglang_aiter_pages_req_tail(program - 536, req_size_ptr, page_indptr_ptr, seq_lens_ptr)
+        sglang_aiter_pages_req_tail(program - 1032, req_size_ptr, page_indptr_ptr, seq_lens_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -170,7 +171,7 @@ def launch(
         last_page_len: int32[req], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_aiter_pages[(537,)](
+    sglang_aiter_pages[(1033,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

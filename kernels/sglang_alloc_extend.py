@@ -35,7 +35,8 @@ def sglang_alloc_extend_tok(
     """out_cache_loc, positions: one row of req a program, tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     first_free = tl.load(first_free_ptr)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         req_value = seq_lens.to(tl.int32)
         prefix_lens = tl.load(prefix_lens_ptr + req)
@@ -180,26 +181,26 @@ def sglang_alloc_extend(
     extend_start_loc_ptr,  # int32[req + 1], tail: the total
     flags_ptr,  # int32[3]: broken promises, counted
 ):
-    """538 programs; each kind of work takes a range of them."""
+    """1034 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 528:
+    if program < 1024:
         sglang_alloc_extend_tok(
             program, req_size_ptr, seq_lens_ptr, prefix_lens_ptr, out_cache_loc_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr, free_pages_ptr,
             first_free_ptr, positions_ptr, flags_ptr,
         )
-    elif program < 529:
+    elif program < 1025:
         sglang_alloc_extend_batch(
-            program - 528, num_new_pages_ptr, req_size_ptr, seq_lens_ptr, prefix_lens_ptr,
+            program - 1024, num_new_pages_ptr, req_size_ptr, seq_lens_ptr, prefix_lens_ptr,
         )
-    elif program < 537:
+    elif program < 1033:
         sglang_alloc_extend_req(
-            program - 529, req_size_ptr, extend_start_loc_ptr, seq_lens_ptr, prefix_lens_ptr,
+            program - 1025, req_size_ptr, extend_start_loc_ptr, seq_lens_ptr, prefix_lens_ptr,
             flags_ptr,
         )
     else:
         sglang_alloc_extend_req_tail(
-            program - 537, req_size_ptr, extend_start_loc_ptr, seq_lens_ptr, prefix_lens_ptr,
+            program - 1033, req_size_ptr, extend_start_loc_ptr, seq_lens_ptr, prefix_lens_ptr,
         )
 
 
@@ -249,7 +250,7 @@ def launch(
         extend_start_loc: int32[req + 1], tail: the total
         flags: int32[3]: broken promises, counted
     """
-    sglang_alloc_extend[(538,)](
+    sglang_alloc_extend[(1034,)](
         req_pool_indices,
         prefix_lens,
         seq_lens,

@@ -56,7 +56,8 @@ def sglang_flashinfer_entry(
 ):
     """kv_indices: one row of req a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = seq_lens.to(tl.int32)
         every = tl.arange(0, 1024)
@@ -151,25 +152,25 @@ def sglang_flashinfer(
     window_kv_indices_ptr,  # int32[seen], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """1065 programs; each kind of work takes a range of them."""
+    """1561 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_flashinfer_req(
             program, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         sglang_flashinfer_entry(
             program - 8, req_size_ptr, seq_lens_ptr, kv_indices_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, flags_ptr,
         )
-    elif program < 1064:
+    elif program < 1560:
         sglang_flashinfer_seen(
-            program - 536, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, full_to_swa_ptr,
+            program - 1032, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, full_to_swa_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
     else:
         sglang_flashinfer_req_tail(
-            program - 1064, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
+            program - 1560, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
         )
 
 
@@ -215,7 +216,7 @@ def launch(
         window_kv_indices: int32[seen], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_flashinfer[(1065,)](
+    sglang_flashinfer[(1561,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

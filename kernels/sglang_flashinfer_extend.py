@@ -85,7 +85,8 @@ def sglang_flashinfer_extend_entry(
 ):
     """kv_indices: one row of req a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = seq_lens.to(tl.int32)
         every = tl.arange(0, 1024)
@@ -119,7 +120,8 @@ def sglang_flashinfer_extend_seen(
 ):
     """window_kv_indices: one row of req a program, seen in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = seq_lens.to(tl.int32)
         prefix_lens = tl.load(prefix_lens_ptr + req)
@@ -197,26 +199,26 @@ def sglang_flashinfer_extend(
     window_kv_indices_ptr,  # int32[seen], tail: keep
     flags_ptr,  # int32[3]: broken promises, counted
 ):
-    """1065 programs; each kind of work takes a range of them."""
+    """2057 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_flashinfer_extend_req(
             program, req_size_ptr, qo_indptr_ptr, seq_lens_ptr, prefix_lens_ptr, kv_indptr_ptr,
             window_kv_indptr_ptr, flags_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         sglang_flashinfer_extend_entry(
             program - 8, req_size_ptr, seq_lens_ptr, kv_indices_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, flags_ptr,
         )
-    elif program < 1064:
+    elif program < 2056:
         sglang_flashinfer_extend_seen(
-            program - 536, req_size_ptr, seq_lens_ptr, prefix_lens_ptr, window_kv_indices_ptr,
+            program - 1032, req_size_ptr, seq_lens_ptr, prefix_lens_ptr, window_kv_indices_ptr,
             full_to_swa_ptr, req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
     else:
         sglang_flashinfer_extend_req_tail(
-            program - 1064, req_size_ptr, qo_indptr_ptr, seq_lens_ptr, prefix_lens_ptr,
+            program - 2056, req_size_ptr, qo_indptr_ptr, seq_lens_ptr, prefix_lens_ptr,
             kv_indptr_ptr, window_kv_indptr_ptr,
         )
 
@@ -268,7 +270,7 @@ def launch(
         window_kv_indices: int32[seen], tail: keep
         flags: int32[3]: broken promises, counted
     """
-    sglang_flashinfer_extend[(1065,)](
+    sglang_flashinfer_extend[(2057,)](
         req_pool_indices,
         seq_lens,
         prefix_lens,

@@ -48,7 +48,8 @@ def sglang_flashinfer_pages_entry(
 ):
     """kv_indices: one row of req a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = seq_lens.to(tl.int32)
         every = tl.arange(0, 1024)
@@ -100,17 +101,17 @@ def sglang_flashinfer_pages(
     kv_indices_ptr,  # int32[entry], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """537 programs; each kind of work takes a range of them."""
+    """1033 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_flashinfer_pages_req(program, req_size_ptr, kv_indptr_ptr, seq_lens_ptr)
-    elif program < 536:
+    elif program < 1032:
         sglang_flashinfer_pages_entry(
             program - 8, req_size_ptr, seq_lens_ptr, kv_indices_ptr, read_table_ptr,
             read_table_stride, flags_ptr,
         )
     else:
-        sglang_flashinfer_pages_req_tail(program - 536, req_size_ptr, kv_indptr_ptr, seq_lens_ptr)
+        sglang_flashinfer_pages_req_tail(program - 1032, req_size_ptr, kv_indptr_ptr, seq_lens_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -145,7 +146,7 @@ def launch(
         kv_indices: int32[entry], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_flashinfer_pages[(537,)](
+    sglang_flashinfer_pages[(1033,)](
         seq_lens,
         read_table,
         read_table.stride(0),

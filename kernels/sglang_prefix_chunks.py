@@ -96,7 +96,7 @@ def sglang_prefix_chunks_entry(
     chunk_size = tl.minimum(tl.load(chunk_size_ptr), 64)
     requests = tl.load(requests_ptr)
     chunk_len = tl.load(chunk_len_ptr)
-    for block in range(program, chunk_size * 256, 528):
+    for block in range(program, chunk_size * 256, 1056):
         row = block
         part_offset = row % 256
         chunk = row // 256
@@ -164,7 +164,7 @@ def sglang_prefix_chunks(
     kv_indices_ptr,  # int32[entry], tail: keep
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """594 programs; each kind of work takes a range of them."""
+    """1122 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         sglang_prefix_chunks_part(
@@ -230,7 +230,7 @@ def launch(
         kv_indices: int32[entry], tail: keep
         flags: int32[2]: broken promises, counted
     """
-    sglang_prefix_chunks[(594,)](
+    sglang_prefix_chunks[(1122,)](
         requests,
         chunk_len,
         req_pool_indices,

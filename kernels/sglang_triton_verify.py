@@ -73,7 +73,8 @@ def sglang_triton_entry(
 ):
     """kv_indices: one row of req a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -191,26 +192,26 @@ def sglang_triton(
     window_kv_offsets_ptr,  # int32[req], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """793 programs; each kind of work takes a range of them."""
+    """1289 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_triton_req(
             program, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, qo_indptr_ptr, mask_indptr_ptr,
             window_kv_indptr_ptr, window_kv_offsets_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         sglang_triton_entry(
             program - 8, req_size_ptr, seq_lens_ptr, kv_indices_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, flags_ptr,
         )
-    elif program < 792:
+    elif program < 1288:
         sglang_triton_seen(
-            program - 536, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, full_to_swa_ptr,
+            program - 1032, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, full_to_swa_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
     else:
         sglang_triton_req_tail(
-            program - 792, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, qo_indptr_ptr,
+            program - 1288, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, qo_indptr_ptr,
             mask_indptr_ptr, window_kv_indptr_ptr,
         )
 
@@ -266,7 +267,7 @@ def launch(
         window_kv_offsets: int32[req], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_triton[(793,)](
+    sglang_triton[(1289,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

@@ -31,7 +31,8 @@ def sglang_write_slots_tok(
 ):
     """req_to_token: one row of req a program, tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         end_offset = tl.load(end_offset_ptr + req)
         start_offset = tl.load(start_offset_ptr + req)
         req_value = start_offset.to(tl.int32)
@@ -93,16 +94,16 @@ def sglang_write_slots(
     req_size_ptr,  # int32[1]: live req
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """536 programs; each kind of work takes a range of them."""
+    """1032 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 528:
+    if program < 1024:
         sglang_write_slots_tok(
             program, req_size_ptr, end_offset_ptr, start_offset_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, out_cache_loc_ptr, flags_ptr,
         )
     else:
         sglang_write_slots_check_req(
-            program - 528, req_size_ptr, end_offset_ptr, start_offset_ptr, flags_ptr,
+            program - 1024, req_size_ptr, end_offset_ptr, start_offset_ptr, flags_ptr,
         )
 
 
@@ -138,7 +139,7 @@ def launch(
     Fills (as ``allocate`` makes them):
         flags: int32[2]: broken promises, counted
     """
-    sglang_write_slots[(536,)](
+    sglang_write_slots[(1032,)](
         req_pool_indices,
         start_offset,
         end_offset,

@@ -79,7 +79,8 @@ def vllm_draft_prefill_tok(
 ):
     """input_ids, positions: one row of req a program, tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         query_start_loc = tl.load(query_start_loc_ptr + req + 1)
         query_start_loc_2 = tl.load(query_start_loc_ptr + req)
         # count = query_start_loc[req.index + 1] - query_start_loc[req]
@@ -199,24 +200,24 @@ def vllm_draft_prefill(
     current_draft_step_ptr,  # int64[1], tail: keep
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """538 programs; each kind of work takes a range of them."""
+    """1034 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_draft_prefill_req(
             program, req_size_ptr, last_token_indices_ptr, query_start_loc_ptr, num_rejected_ptr,
             draft_query_start_loc_ptr, draft_seq_lens_ptr, seq_lens_ptr, flags_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         vllm_draft_prefill_tok(
             program - 8, req_size_ptr, query_start_loc_ptr, num_rejected_ptr, input_ids_ptr,
             target_tokens_ptr, num_sampled_ptr, last_sampled_ptr, idx_mapping_ptr,
             next_prefill_tokens_ptr, positions_ptr, target_positions_ptr, flags_ptr,
         )
-    elif program < 537:
-        vllm_draft_prefill_batch(program - 536, current_draft_step_ptr)
+    elif program < 1033:
+        vllm_draft_prefill_batch(program - 1032, current_draft_step_ptr)
     else:
         vllm_draft_prefill_req_tail(
-            program - 537, req_size_ptr, last_token_indices_ptr, draft_seq_lens_ptr,
+            program - 1033, req_size_ptr, last_token_indices_ptr, draft_seq_lens_ptr,
             draft_query_start_loc_ptr, query_start_loc_ptr,
         )
 
@@ -279,7 +280,7 @@ def launch(
         current_draft_step: int64[1], tail: keep
         flags: int32[4]: broken promises, counted
     """
-    vllm_draft_prefill[(538,)](
+    vllm_draft_prefill[(1034,)](
         idx_mapping,
         query_start_loc,
         seq_lens,

@@ -121,7 +121,8 @@ def vllm_eagle_tok(
     query_start_loc_3 = tl.load(query_start_loc_ptr + every_2, mask=every_2 < req_size, other=0)
     tok_length_3 = tl.minimum(tl.maximum(next_query_3 - query_start_loc_3, 0), 8192)
     req_total = tl.sum(tl.where(every_2 < req_size, tok_length_3, 0))
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         # next_query = query_start_loc[req.index + 1]
         next_query = tl.load(query_start_loc_ptr + req + 1)
         query_start_loc = tl.load(query_start_loc_ptr + req)
@@ -234,7 +235,7 @@ def vllm_eagle(
     positions_ptr,  # int64[tok], tail: keep
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """536 programs; each kind of work takes a range of them."""
+    """1032 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_eagle_req(
@@ -304,7 +305,7 @@ def launch(
         positions: int64[tok], tail: keep
         flags: int32[4]: broken promises, counted
     """
-    vllm_eagle[(536,)](
+    vllm_eagle[(1032,)](
         sampled,
         sampled.stride(0),
         discarded,

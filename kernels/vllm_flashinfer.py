@@ -54,7 +54,8 @@ def vllm_flashinfer_entry(
 ):
     """paged_kv_indices: one row of req a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = (seq_lens + 15) // 16
         every = tl.arange(0, 1024)
@@ -105,19 +106,19 @@ def vllm_flashinfer(
     paged_kv_last_page_len_ptr,  # int32[req], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """537 programs; each kind of work takes a range of them."""
+    """1033 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_flashinfer_req(
             program, req_size_ptr, paged_kv_indptr_ptr, seq_lens_ptr, paged_kv_last_page_len_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         vllm_flashinfer_entry(
             program - 8, req_size_ptr, seq_lens_ptr, paged_kv_indices_ptr, block_table_ptr,
             block_table_stride, flags_ptr,
         )
     else:
-        vllm_flashinfer_req_tail(program - 536, req_size_ptr, paged_kv_indptr_ptr, seq_lens_ptr)
+        vllm_flashinfer_req_tail(program - 1032, req_size_ptr, paged_kv_indptr_ptr, seq_lens_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -155,7 +156,7 @@ def launch(
         paged_kv_last_page_len: int32[req], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    vllm_flashinfer[(537,)](
+    vllm_flashinfer[(1033,)](
         seq_lens,
         block_table,
         block_table.stride(0),

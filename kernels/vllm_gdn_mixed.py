@@ -189,7 +189,8 @@ def vllm_gdn_mixed_rest_tok(
 ):
     """non_spec_token_indx: one row of req a program, rest_tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         num_drafts = tl.load(num_drafts_ptr + req)
         # verifies = num_drafts >= 0
         verifies = 0 <= num_drafts
@@ -449,7 +450,7 @@ def vllm_gdn_mixed(
     chunk_offsets_ptr,  # int64[rest + 1], tail: the total
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """1180 programs; each kind of work takes a range of them."""
+    """1676 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_gdn_mixed_req(
@@ -468,34 +469,34 @@ def vllm_gdn_mixed(
             program - 72, req_size_ptr, num_drafts_ptr, block_table_ptr, block_table_stride,
             spec_state_indices_ptr,
         )
-    elif program < 664:
+    elif program < 1160:
         vllm_gdn_mixed_rest_tok(
             program - 136, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             non_spec_token_indx_ptr, flags_ptr,
         )
-    elif program < 920:
+    elif program < 1416:
         vllm_gdn_mixed_conv(
-            program - 664, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
+            program - 1160, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
             token_chunk_offset_ptr_ptr, flags_ptr,
         )
-    elif program < 1176:
+    elif program < 1672:
         vllm_gdn_mixed_chunk(
-            program - 920, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, chunk_indices_ptr,
+            program - 1416, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, chunk_indices_ptr,
             flags_ptr,
         )
-    elif program < 1177:
+    elif program < 1673:
         vllm_gdn_mixed_spec_tail(
-            program - 1176, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
+            program - 1672, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             spec_query_start_loc_ptr,
         )
-    elif program < 1178:
+    elif program < 1674:
         vllm_gdn_mixed_rest_tail(
-            program - 1177, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
+            program - 1673, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             non_spec_query_start_loc_ptr, chunk_offsets_ptr,
         )
     else:
         vllm_gdn_mixed_conv_tail(
-            program - 1178, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
+            program - 1674, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
             token_chunk_offset_ptr_ptr,
         )
 
@@ -571,7 +572,7 @@ def launch(
         chunk_offsets: int64[rest + 1], tail: the total
         flags: int32[4]: broken promises, counted
     """
-    vllm_gdn_mixed[(1180,)](
+    vllm_gdn_mixed[(1676,)](
         num_drafts,
         query_start_loc,
         seq_lens,

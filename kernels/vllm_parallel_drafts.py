@@ -207,7 +207,8 @@ def vllm_parallel_drafts_draft(
     req a program, draft in its lanes.
     """
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         query_start_loc = tl.load(query_start_loc_ptr + req + 1)
         # start = query_start_loc[req]
         start = tl.load(query_start_loc_ptr + req)
@@ -334,7 +335,8 @@ def vllm_parallel_drafts_tok(
 ):
     """hidden_state_mapping: one row of req a program, tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         query_start_loc = tl.load(query_start_loc_ptr + req + 1)
         # start = query_start_loc[req]
         start = tl.load(query_start_loc_ptr + req)
@@ -418,7 +420,7 @@ def vllm_parallel_drafts(
     hidden_state_mapping_ptr,  # int32[tok], tail: keep
     flags_ptr,  # int32[5]: broken promises, counted
 ):
-    """1121 programs; each kind of work takes a range of them."""
+    """2113 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_parallel_drafts_req(
@@ -432,7 +434,7 @@ def vllm_parallel_drafts(
             program - 8, req_size_ptr, query_start_loc_ptr, cu_num_drafts_ptr, sampled_ptr,
             sampled_stride, discarded_ptr, token_indices_to_sample_ptr,
         )
-    elif program < 592:
+    elif program < 1088:
         vllm_parallel_drafts_draft(
             program - 64, req_size_ptr, query_start_loc_ptr, input_ids_ptr, cu_num_drafts_ptr,
             sampled_ptr, sampled_stride, discarded_ptr, backup_tokens_ptr, target_tokens_ptr,
@@ -440,13 +442,13 @@ def vllm_parallel_drafts(
             is_masked_token_mask_ptr, slot_mapping_ptr, block_table_ptr, block_table_stride,
             flags_ptr,
         )
-    elif program < 1120:
+    elif program < 2112:
         vllm_parallel_drafts_tok(
-            program - 592, req_size_ptr, query_start_loc_ptr, hidden_state_mapping_ptr, flags_ptr,
+            program - 1088, req_size_ptr, query_start_loc_ptr, hidden_state_mapping_ptr, flags_ptr,
         )
     else:
         vllm_parallel_drafts_req_tail(
-            program - 1120, req_size_ptr, draft_query_start_loc_ptr, query_start_loc_ptr,
+            program - 2112, req_size_ptr, draft_query_start_loc_ptr, query_start_loc_ptr,
         )
 
 
@@ -526,7 +528,7 @@ def launch(
         hidden_state_mapping: int32[tok], tail: keep
         flags: int32[5]: broken promises, counted
     """
-    vllm_parallel_drafts[(1121,)](
+    vllm_parallel_drafts[(2113,)](
         sampled,
         sampled.stride(0),
         discarded,

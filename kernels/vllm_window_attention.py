@@ -163,7 +163,8 @@ def vllm_window_attention_key(
 ):
     """swa_token_to_batch: one row of req a program, key in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         query_start_loc = tl.load(query_start_loc_ptr + req + 1)
         query_start_loc_2 = tl.load(query_start_loc_ptr + req)
         # query_len = query_start_loc[req.index + 1] - query_start_loc[req]
@@ -356,7 +357,7 @@ def vllm_window_attention(
     num_prefills_ptr,  # int32[1], tail: keep
     flags_ptr,  # int32[3]: broken promises, counted
 ):
-    """1052 programs; each kind of work takes a range of them."""
+    """1548 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 512:
         vllm_window_attention_kept(
@@ -369,27 +370,27 @@ def vllm_window_attention(
             swa_cu_seqlens_ptr, swa_seq_starts_ptr, later_query_start_loc_ptr,
             prefill_query_start_loc_ptr, flags_ptr,
         )
-    elif program < 1048:
+    elif program < 1544:
         vllm_window_attention_key(
             program - 520, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, swa_token_to_batch_ptr,
             flags_ptr,
         )
-    elif program < 1049:
+    elif program < 1545:
         vllm_window_attention_batch(
-            program - 1048, num_extends_ptr, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
+            program - 1544, num_extends_ptr, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
             num_prefills_ptr,
         )
-    elif program < 1050:
+    elif program < 1546:
         vllm_window_attention_extend_tail(
-            program - 1049, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, swa_cu_seqlens_ptr,
+            program - 1545, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, swa_cu_seqlens_ptr,
         )
-    elif program < 1051:
+    elif program < 1547:
         vllm_window_attention_later_tail(
-            program - 1050, req_size_ptr, query_start_loc_ptr, later_query_start_loc_ptr,
+            program - 1546, req_size_ptr, query_start_loc_ptr, later_query_start_loc_ptr,
         )
     else:
         vllm_window_attention_prompt_tail(
-            program - 1051, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
+            program - 1547, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
             prefill_query_start_loc_ptr,
         )
 
@@ -449,7 +450,7 @@ def launch(
         num_prefills: int32[1], tail: keep
         flags: int32[3]: broken promises, counted
     """
-    vllm_window_attention[(1052,)](
+    vllm_window_attention[(1548,)](
         query_start_loc,
         seq_lens,
         block_table,

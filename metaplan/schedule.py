@@ -261,6 +261,8 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
     bound = ranges.bound(w.lanes)
     rows = 1
     long = bound > limits.long
+    if bound >= limits.turns * limits.long:
+        room = max(target.processors * limits.long_waves // prod(c.count for c in w.copies), 1)
     alone = _scans_lanes(w) and (bound > limits.short or points * bound > limits.recompute)
     if not (long or alone or _asks(w.roots, w.axes)):
         rows = max(1, min(power(points // (limits.spread * target.processors)), limits.wide_rows))
