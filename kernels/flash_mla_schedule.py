@@ -27,26 +27,22 @@ def flash_mla_schedule_1_part_fold(
     begin = tl.full((), 0, tl.int32)
     split_2 = tl.full((), 0, tl.int32)
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    every = tl.arange(0, 1024)
-    seqlens_k = tl.load(seqlens_k_ptr + every, mask=every < req_size, other=0)
+    req_each = tl.arange(0, 1024)
+    req_counted = req_each < req_size
+    seqlens_k = tl.load(seqlens_k_ptr + req_each, mask=req_counted, other=0)
     # blocks = mp.maximum(mp.cdiv(tokens, block), 1)
     blocks = tl.maximum((seqlens_k + 63) // 64, 1)
     # cost = blocks + overhead
     cost = blocks + 5
-    req_total = tl.sum(tl.where(every < req_size, cost, 0))
+    req_total = tl.sum(tl.where(req_counted, cost, 0))
     value = req_total + 131
     value_2 = value // 132
     # payload = mp.cdiv(mp.sum(cost, over=req), parts) + overhead
     payload = value_2 + 5
-    req_each = tl.arange(0, 1024)
-    req_counted = req_each < req_size
-    seqlens_k_2 = tl.load(seqlens_k_ptr + req_each, mask=req_counted, other=0)
-    blocks_2 = tl.maximum((seqlens_k_2 + 63) // 64, 1)
-    cost_2 = blocks_2 + 5
-    req_count = tl.where(req_counted, cost_2, 0)
+    req_count = tl.where(req_counted, cost, 0)
     # end = mp.cumsum(cost)
     end = tl.cumsum(req_count, 0) - req_count
-    end_2 = end + cost_2
+    end_2 = end + cost
     broken = tl.full((), 0, tl.int32)
     broken_2 = tl.full((), 0, tl.int32)
     for part_offset in range(0, 132, 1):
@@ -57,7 +53,7 @@ def flash_mla_schedule_1_part_fold(
         request_2 = tl.sum(tl.where(req_counted, (end_2 <= room).to(tl.int32), 0), 0)
         request_after = request_2
         # spent = mp.sum(mp.where(end <= mp.given(room), cost, 0), over=req)
-        spent_2 = tl.sum(tl.where(req_counted, tl.where(end_2 <= room, cost_2, 0), 0), 0)
+        spent_2 = tl.sum(tl.where(req_counted, tl.where(end_2 <= room, cost, 0), 0), 0)
         holds = request_2 < req_size
         part_value_2 = room - spent_2
         # left = room - spent - overhead
@@ -171,16 +167,16 @@ def flash_mla_schedule_fence(
     """num_splits: 8 rows of fence a program."""
     first_row = program * 8
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
+    part_each = tl.arange(0, 256)
+    part_counted = part_each < 132
+    begin_after_kept = tl.load(begin_after_kept_ptr + part_each, mask=part_counted, other=0)
+    holds = 0 < begin_after_kept
+    request_after_kept = tl.load(request_after_kept_ptr + part_each, mask=part_counted, other=0)
     if first_row < 1025:
         fence = first_row + tl.arange(0, 8)
         fence_live = fence < 1025
         # behind = mp.minimum(fence.index, req.size)
         behind = tl.minimum(fence, req_size)
-        part_each = tl.arange(0, 256)
-        part_counted = part_each < 132
-        begin_after_kept = tl.load(begin_after_kept_ptr + part_each, mask=part_counted, other=0)
-        holds = 0 < begin_after_kept
-        request_after_kept = tl.load(request_after_kept_ptr + part_each, mask=part_counted, other=0)
         # cuts = mp.sum(last_cut & (last.request < mp.given(behind)), over=part)
         cuts = tl.sum(tl.where(part_counted[None, :], (holds[None, :] & (request_after_kept[None, :] < behind[:, None])).to(tl.int32), 0), 1)
         # num_splits=behind + cuts

@@ -136,6 +136,11 @@ def moe_align_choice(
 ):
     """sorted_token_ids: 16 points of tok x choice a program."""
     tok_size = tl.minimum(tl.load(tok_size_ptr), 1024)
+    bucket_each = tl.arange(0, 256)
+    bucket_counted = bucket_each < 256
+    bucket_across_kept = tl.load(bucket_across_kept_ptr + bucket_each, mask=bucket_counted, other=0)
+    # padded = mp.cdiv(mp.histogram(key, bucket), block) * block
+    padded = (bucket_across_kept + 63) // 64 * 64
     if program * 16 < tok_size * 8:
         first_row = program * 16
         row = first_row + tl.arange(0, 16)
@@ -143,11 +148,6 @@ def moe_align_choice(
         tok = row // 8
         tok_live = tok < tok_size
         topk_ids = tl.load(topk_ids_ptr + tok * topk_ids_stride + choice_offset, mask=tok_live, other=0)
-        bucket_each = tl.arange(0, 256)
-        bucket_counted = bucket_each < 256
-        bucket_across_kept = tl.load(bucket_across_kept_ptr + bucket_each, mask=bucket_counted, other=0)
-        # padded = mp.cdiv(mp.histogram(key, bucket), block) * block
-        padded = (bucket_across_kept + 63) // 64 * 64
         # first = mp.sum(mp.where(bucket.index < mp.given(key), padded, 0), over=bucket)
         first_2 = tl.sum(tl.where(bucket_counted[None, :], tl.where(bucket_each[None, :] < topk_ids[:, None], padded[None, :], 0), 0), 1)
         choice_index = tok * 8 + choice_offset
@@ -180,23 +180,20 @@ def moe_align_tile(
 ):
     """expert_ids: 4 rows of tile a program."""
     first_row = program * 4
-    every = tl.arange(0, 256)
-    bucket_across_kept = tl.load(bucket_across_kept_ptr + every, mask=every < 256, other=0)
+    bucket_each = tl.arange(0, 256)
+    bucket_counted = bucket_each < 256
+    bucket_across_kept = tl.load(bucket_across_kept_ptr + bucket_each, mask=bucket_counted, other=0)
     # padded = mp.cdiv(mp.histogram(key, bucket), block) * block
     padded = (bucket_across_kept + 63) // 64 * 64
-    total = tl.sum(tl.where(every < 256, padded, 0))
+    total = tl.sum(tl.where(bucket_counted, padded, 0))
+    bucket_count = tl.where(bucket_counted, padded, 0)
+    bucket_before = tl.cumsum(bucket_count, 0) - bucket_count
+    bucket_value = bucket_before + padded
     if first_row < 380:
         tile = first_row + tl.arange(0, 4)
         tile_live = tile < 380
         # begin = tile.index * block
         begin = tile * 64
-        bucket_each = tl.arange(0, 256)
-        bucket_counted = bucket_each < 256
-        bucket_across_kept_2 = tl.load(bucket_across_kept_ptr + bucket_each, mask=bucket_counted, other=0)
-        padded_2 = (bucket_across_kept_2 + 63) // 64 * 64
-        bucket_count = tl.where(bucket_counted, padded_2, 0)
-        bucket_before = tl.cumsum(bucket_count, 0) - bucket_count
-        bucket_value = bucket_before + padded_2
         bucket_sum = tl.sum(tl.where(bucket_counted[None, :], (bucket_value[None, :] <= begin[:, None]).to(tl.int32), 0), 1)
         # owner = mp.where(begin < total, mp.locate(mp.cumsum(padded), begin) + lowest, lowest)
         owner = tl.where(begin < total, bucket_sum, 0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from metaplan import ir
-from metaplan.lower.emit import TRITON, Level, Text, Tile, joined
+from metaplan.lower.emit import LOOKS, TRITON, Level, Text, Tile, joined
 from metaplan.lower.passes_over import combined, coordinates, length_of, tight, zero
 from metaplan.lower.scans import Summing
 from metaplan.passes.lazy import conjuncts
@@ -47,7 +47,7 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     form = Form.of(asker, level)
     given = {g: _named(asker, g.of, form, rows) for g in ir.asked(e.of)}
     if bound <= wide:
-        value = _Mixed(beside(asker, e.over, axes, bound, wide, form), given, form).masked(e)
+        value = _Mixed(beside(asker, e.over, axes, bound, wide), given, form).masked(e)
         out.append(Let(name, f"tl.{e.op.value}({value}, {form.along})", shared.names.note(e)))
         return name, ATOM
     # Lane by lane inside the loop, across lanes once behind it.
@@ -80,8 +80,9 @@ def _tallied(asker: Summing, e: ir.Across, axes: tuple[ir.Axis, ...], counted: T
     keys = shared.ranges.bound(level.axis)
     tests = [*counted.where]
     if not shared.ranges.of(counted.key).inside(0, keys - 1):
-        zero_, end = (ir.Const(n, loc=e.loc) for n in (0, keys))
-        tests += [ir.Bin(ir.Op.LE, zero_, counted.key), ir.Bin(ir.Op.LT, counted.key, end)]
+        quiet, key = e.loc.unnamed(), counted.key
+        tests.append(ir.Bin(ir.Op.LE, ir.Const(0, loc=quiet), key, loc=quiet))
+        tests.append(ir.Bin(ir.Op.LT, key, ir.Const(keys, loc=quiet), loc=quiet))
     mask = joined(points.levels[-1].live, *map(points.plain, tests))
     name = shared.names.fresh(shared.names.wish(e) or f"{e.over.name}_counts")
     made = f"tl.histogram({points.plain(counted.key)}, {level.count}, mask={mask})"
@@ -125,20 +126,30 @@ def _limits(e: ir.Across, place: ir.Expr) -> tuple[ir.Given | None, ir.Given | N
 
 
 def beside(
-    asker: Summing, over: ir.Axis, axes: tuple[ir.Axis, ...], bound: int, wide: int, form: Form
+    asker: Summing, over: ir.Axis, axes: tuple[ir.Axis, ...], bound: int, wide: int
 ) -> Swept:
-    """All points of ``over`` as one tile, the same for everything that asks them.
-
-    One point that asks at a time: read once, in front of all of them.
-    """
-    owner = asker.root() if form.kind == "scalar" else asker
+    """All points of ``over`` as one tile, the same for everything that asks them: read once, in front of it."""
+    owner = asker.root()
     if over not in owner.sweeps:
-        block = owner.block(len(owner.levels))
-        stop = _live(owner, axes, bound)
+        stop, block = _live(owner, axes, bound), owner.prelude
         owner.sweeps[over] = Swept(owner, over, axes, block, block, "", stop, wide)
     found = owner.sweeps[over]
     assert isinstance(found, Swept)
     return found
+
+
+def total_beside(tile: Summing, e: ir.Reduce) -> dict[ir.Scan | ir.Reduce, str]:
+    """A combination of plain values over the batch, from the tile that other points ask; empty where it holds no such."""
+    bound = tile.shared.ranges.bound(e.over)
+    plain = not ir.tried(e) and not any(isinstance(x, LOOKS) for x in ir.walk(e.of))
+    one = grid(e.over) and ir.parent(e.over) is None and bound <= tile.shared.scan_tile
+    if not (plain and one):
+        return {}
+    points, name = beside(tile, e.over, (e.over,), bound, power(bound)), tile.total_name(e)
+    nothing = e.op.identity(ir.dtype_of(e.of))
+    every = f"tl.where({points.levels[-1].live}, {points.typed(e.of)}, {nothing})"
+    tile.prelude.append(Let(name, f"tl.{e.op.value}({every})"))
+    return {e: name}
 
 
 def _named(asker: Summing, e: ir.Expr, form: Form, rows: int) -> tuple[str, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Annotated
 
@@ -61,10 +62,8 @@ def test_keys_that_are_counted_in_blocks(name: str, change: str | None) -> None:
     assert "tl.histogram" in compiled.built.source
     assert "tl.histogram" not in compared.source
     # interpreted, a histogram leaves out what lies beyond its bins; on a GPU nothing says so
-    assert name != "keys" or "tl.histogram(far, 8, mask=req_counted & (0 <= far) & (far < 6))" in (
-        compiled.built.source
-    )
-    assert len(compiled.built.program.kernels) > len(compared.program.kernels)
+    within = r"tl\.histogram\(far, 8, mask=\w+ & \(0 <= far\) & \(far < 6\)\)"
+    assert name != "keys" or re.search(within, compiled.built.source)
     for seed, live in enumerate((0, 1, sample.sizes["req"] - 1, sample.sizes["req"])):
         check(sample, compiled, seed, live)
 
