@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def decode_change_entry(
     program,
     entry_size_ptr,
@@ -81,7 +87,8 @@ def decode_change_cell(
 ):
     """block_table: one row of patch a program, cell in its lanes."""
     patch_size = tl.minimum(tl.load(patch_size_ptr), 1024)
-    for patch in range(program, patch_size, 528):
+    patch = program
+    if patch < patch_size:
         counts = tl.load(counts_ptr + patch)
         grown = tl.load(grown_ptr + patch)
         holds = grown < 1024
@@ -89,6 +96,9 @@ def decode_change_cell(
         every = tl.arange(0, 1024)
         counts_2 = tl.load(counts_ptr + every, mask=every < patch, other=0)
         cell_start_before = tl.sum(tl.where(every < patch, counts_2, 0))
+        broken = tl.full([1024], 0, tl.int32)
+        broken_2 = tl.full([1024], 0, tl.int32)
+        broken_3 = tl.full([1024], 0, tl.int32)
         for cell_first in range(0, counts, 1024):
             cell_offset = cell_first + tl.arange(0, 1024)
             cell_live = cell_offset < counts
@@ -99,11 +109,14 @@ def decode_change_cell(
             new_pages = tl.load(new_pages_ptr + cell_index, mask=cell_live & holds_3, other=0)
             tl.store(block_table_ptr + grown * block_table_stride + cell_value, new_pages, mask=cell_live & (holds & holds_2))
             # index outside new_pages
-            count(flags_ptr + 0, cell_live & (~holds_3))
+            broken = broken + (cell_live & (~holds_3)).to(tl.int32)
             # index outside block_table
-            count(flags_ptr + 3, cell_live & (~holds))
+            broken_2 = broken_2 + (cell_live & (~holds)).to(tl.int32)
             # index outside block_table
-            count(flags_ptr + 4, cell_live & (~holds_2))
+            broken_3 = broken_3 + (cell_live & (~holds_2)).to(tl.int32)
+        count_all(flags_ptr + 0, broken)
+        count_all(flags_ptr + 3, broken_2)
+        count_all(flags_ptr + 4, broken_3)
 
 
 @triton.jit(
@@ -133,7 +146,7 @@ def decode_change(
     patch_size_ptr,  # int32[1]: live patch
     flags_ptr,  # int32[5]: broken promises, counted
 ):
-    """544 programs; each kind of work takes a range of them."""
+    """1040 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         decode_change_entry(
@@ -201,7 +214,7 @@ def launch(
     Fills (as ``allocate`` makes them):
         flags: int32[5]: broken promises, counted
     """
-    decode_change[(544,)](
+    decode_change[(1040,)](
         rows,
         new_lengths,
         new_limits,

@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -86,7 +86,8 @@ def engine_step_tok(
     tok in its lanes.
     """
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         num_scheduled = tl.load(num_scheduled_ptr + req)
         every = tl.arange(0, 1024)
         num_scheduled_2 = tl.load(num_scheduled_ptr + every, mask=every < req, other=0)
@@ -106,6 +107,8 @@ def engine_step_tok(
         generated = prompt < seq_len
         num_draft = tl.load(num_draft_ptr + req)
         logit_length = num_draft + 1
+        broken = tl.full([1024], 0, tl.int32)
+        broken_2 = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, num_scheduled, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < num_scheduled
@@ -153,9 +156,11 @@ def engine_step_tok(
             tl.store(slot_mapping_0_ptr + tok_index, tl.where(real, slot, -1), mask=tok_live & holds)
             tl.store(slot_mapping_1_ptr + tok_index, tl.where(real, slot_2, -1), mask=tok_live & holds)
             # index outside block_table_0
-            count(flags_ptr + 0, tok_live & (real & ~holds_4))
+            broken = broken + (tok_live & (real & ~holds_4)).to(tl.int32)
             # more points than the capacity of tok
-            count(flags_ptr + 1, tok_live & (8192 <= tok_index))
+            broken_2 = broken_2 + (tok_live & (8192 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 0, broken)
+        count_all(flags_ptr + 1, broken_2)
 
 
 @triton.jit
@@ -221,7 +226,8 @@ def engine_step_col_0(
 ):
     """input_block_table_0, input_block_table_1: one row of req a program, col_0 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         idx_mapping = tl.load(idx_mapping_ptr + req)
         # real = idx_mapping >= 0
         real = 0 <= idx_mapping
@@ -385,14 +391,14 @@ def engine_step(
     slot_mapping_1_ptr,  # int64[tok], tail: -1
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """1203 programs; each kind of work takes a range of them."""
+    """2195 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         engine_step_req(
             program, req_size_ptr, query_start_loc_ptr, num_scheduled_ptr, num_draft_ptr,
             cu_num_logits_ptr, seq_lens_ptr, idx_mapping_ptr, num_computed_tokens_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         engine_step_tok(
             program - 8, req_size_ptr, num_scheduled_ptr, positions_ptr, idx_mapping_ptr,
             num_computed_tokens_ptr, prefill_len_ptr, num_draft_ptr, input_ids_ptr,
@@ -401,34 +407,35 @@ def engine_step(
             block_table_0_stride, slot_mapping_1_ptr, block_table_1_ptr, block_table_1_stride,
             flags_ptr,
         )
-    elif program < 600:
+    elif program < 1096:
         engine_step_logit(
-            program - 536, req_size_ptr, num_draft_ptr, num_scheduled_ptr, idx_mapping_ptr,
+            program - 1032, req_size_ptr, num_draft_ptr, num_scheduled_ptr, idx_mapping_ptr,
             logits_indices_ptr, expanded_idx_mapping_ptr, expanded_local_pos_ptr,
         )
-    elif program < 1128:
+    elif program < 2120:
         engine_step_col_0(
-            program - 600, req_size_ptr, idx_mapping_ptr, num_blocks_0_ptr, input_block_table_0_ptr,
-            block_table_0_ptr, block_table_0_stride, num_blocks_1_ptr, input_block_table_1_ptr,
-            num_computed_tokens_ptr, block_table_1_ptr, block_table_1_stride,
+            program - 1096, req_size_ptr, idx_mapping_ptr, num_blocks_0_ptr,
+            input_block_table_0_ptr, block_table_0_ptr, block_table_0_stride, num_blocks_1_ptr,
+            input_block_table_1_ptr, num_computed_tokens_ptr, block_table_1_ptr,
+            block_table_1_stride,
         )
-    elif program < 1129:
+    elif program < 2121:
         engine_step_req_tail(
-            program - 1128, req_size_ptr, query_start_loc_ptr, num_draft_ptr, num_scheduled_ptr,
+            program - 2120, req_size_ptr, query_start_loc_ptr, num_draft_ptr, num_scheduled_ptr,
             cu_num_logits_ptr, seq_lens_ptr,
         )
-    elif program < 1137:
+    elif program < 2129:
         engine_step_tok_tail(
-            program - 1129, req_size_ptr, num_scheduled_ptr, padded_tokens_ptr, is_padding_ptr,
+            program - 2121, req_size_ptr, num_scheduled_ptr, padded_tokens_ptr, is_padding_ptr,
             slot_mapping_0_ptr, slot_mapping_1_ptr,
         )
-    elif program < 1170:
+    elif program < 2162:
         engine_step_col_0_tail(
-            program - 1137, req_size_ptr, padded_reqs_ptr, input_block_table_0_ptr,
+            program - 2129, req_size_ptr, padded_reqs_ptr, input_block_table_0_ptr,
         )
     else:
         engine_step_col_1_tail(
-            program - 1170, req_size_ptr, padded_reqs_ptr, input_block_table_1_ptr,
+            program - 2162, req_size_ptr, padded_reqs_ptr, input_block_table_1_ptr,
         )
 
 
@@ -521,7 +528,7 @@ def launch(
         slot_mapping_1: int64[tok], tail: -1
         flags: int32[2]: broken promises, counted
     """
-    engine_step[(1203,)](
+    engine_step[(2195,)](
         idx_mapping,
         num_scheduled,
         num_draft,

@@ -19,16 +19,18 @@ def expert_tokens_expert(
     if first_row < 256:
         expert = first_row + tl.arange(0, 2)
         expert_live = expert < 256
-        # return dict(expert_num_tokens=mp.histogram(key, expert))
-        expert_num_tokens = tl.full([2], 0, tl.int32)
-        for choice_first in range(0, tok_size * 8, 4096):
-            choice_each = choice_first + tl.arange(0, 4096)
-            choice_counted = choice_each < tok_size * 8
+        choice_stop = tok_size * 8
+        expert_num_tokens_parts = tl.full([2, 2048], 0, tl.int32)
+        for choice_first in range(0, choice_stop, 2048):
+            choice_each = choice_first + tl.arange(0, 2048)
+            choice_counted = choice_each < choice_stop
             choice_offset = choice_each % 8
             tok = choice_each // 8
             # key = topk_ids[tok, choice.offset]
             key = tl.load(topk_ids_ptr + tok * topk_ids_stride + choice_offset, mask=choice_counted, other=0)
-            expert_num_tokens = expert_num_tokens + tl.sum(tl.where(choice_counted[None, :], (key[None, :] == expert[:, None]).to(tl.int32), 0), 1)
+            expert_num_tokens_parts = expert_num_tokens_parts + tl.where(choice_counted[None, :], (key[None, :] == expert[:, None]).to(tl.int32), 0)
+        # return dict(expert_num_tokens=mp.histogram(key, expert))
+        expert_num_tokens = tl.sum(expert_num_tokens_parts, 1)
         tl.store(expert_num_tokens_ptr + expert, expert_num_tokens, mask=expert_live)
 
 

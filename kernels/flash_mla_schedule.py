@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -16,37 +16,35 @@ def flash_mla_schedule_1_part_fold(
     program,
     req_size_ptr,
     seqlens_k_ptr,
-    schedule_ptr,
-    walk_kept_ptr,
-    walk_kept_2_ptr,
+    request_after_kept_ptr,
+    begin_after_kept_ptr,
+    split_after_kept_ptr,
     flags_ptr,
 ):
-    """schedule, walk_kept, walk_kept_2: once, part point by point."""
+    """request_after_kept, begin_after_kept, split_after_kept: once, part point by point."""
     request = tl.full((), 0, tl.int32)
     spent = tl.full((), 0, tl.int32)
     begin = tl.full((), 0, tl.int32)
     split_2 = tl.full((), 0, tl.int32)
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    every = tl.arange(0, 1024)
-    seqlens_k = tl.load(seqlens_k_ptr + every, mask=every < req_size, other=0)
+    req_each = tl.arange(0, 1024)
+    req_counted = req_each < req_size
+    seqlens_k = tl.load(seqlens_k_ptr + req_each, mask=req_counted, other=0)
     # blocks = mp.maximum(mp.cdiv(tokens, block), 1)
     blocks = tl.maximum((seqlens_k + 63) // 64, 1)
     # cost = blocks + overhead
     cost = blocks + 5
-    req_total = tl.sum(tl.where(every < req_size, cost, 0))
+    req_total = tl.sum(tl.where(req_counted, cost, 0))
     value = req_total + 131
     value_2 = value // 132
     # payload = mp.cdiv(mp.sum(cost, over=req), parts) + overhead
     payload = value_2 + 5
-    req_each = tl.arange(0, 1024)
-    req_counted = req_each < req_size
-    seqlens_k_2 = tl.load(seqlens_k_ptr + req_each, mask=req_counted, other=0)
-    blocks_2 = tl.maximum((seqlens_k_2 + 63) // 64, 1)
-    cost_2 = blocks_2 + 5
-    req_count = tl.where(req_counted, cost_2, 0)
+    req_count = tl.where(req_counted, cost, 0)
     # end = mp.cumsum(cost)
     end = tl.cumsum(req_count, 0) - req_count
-    end_2 = end + cost_2
+    end_2 = end + cost
+    broken = tl.full((), 0, tl.int32)
+    broken_2 = tl.full((), 0, tl.int32)
     for part_offset in range(0, 132, 1):
         part_value = payload + spent
         # room = payload + now.spent + now.begin
@@ -55,7 +53,7 @@ def flash_mla_schedule_1_part_fold(
         request_2 = tl.sum(tl.where(req_counted, (end_2 <= room).to(tl.int32), 0), 0)
         request_after = request_2
         # spent = mp.sum(mp.where(end <= mp.given(room), cost, 0), over=req)
-        spent_2 = tl.sum(tl.where(req_counted, tl.where(end_2 <= room, cost_2, 0), 0), 0)
+        spent_2 = tl.sum(tl.where(req_counted, tl.where(end_2 <= room, cost, 0), 0), 0)
         holds = request_2 < req_size
         part_value_2 = room - spent_2
         # left = room - spent - overhead
@@ -72,50 +70,20 @@ def flash_mla_schedule_1_part_fold(
         part_value_4 = cut.to(tl.int32)
         # split=mp.where(same, now.split, 0) + i32(cut)
         split_3 = part_value_3 + part_value_4
-        part_value_5 = part_offset * 8
-        holds_3 = 0 < begin_after
-        # ends = mp.where(last_cut, last.request, last.request - 1)
-        ends = tl.where(holds_3, request_after, request_after - 1)
-        holds_4 = (0 <= ends) & (ends < req_size)
-        seqlens_k_3 = tl.load(seqlens_k_ptr + ends, mask=holds_4, other=0)
-        blocks_3 = tl.maximum((seqlens_k_3 + 63) // 64, 1)
-        # whole = mp.at(mp.where(tokens == 0, 0, blocks), ends)
-        whole = tl.where(holds_4, tl.where(seqlens_k_3 == 0, 0, blocks_3), 0)
-        # alone = first.request == ends
-        alone = request == ends
-        holds_5 = 0 < begin
-        # either = first_cut | last_cut
-        either = holds_5 | holds_3
-        tl.store(schedule_ptr + part_value_5, request)
-        tl.store(schedule_ptr + part_value_5 + 1, ends)
-        tl.store(schedule_ptr + part_value_5 + 2, begin)
-        tl.store(schedule_ptr + part_value_5 + 3, tl.where(holds_3, begin_after, whole))
-        tl.store(schedule_ptr + part_value_5 + 4, split_2)
-        tl.store(schedule_ptr + part_value_5 + 5, tl.where(alone, either, holds_5).to(tl.int32))
-        tl.store(schedule_ptr + part_value_5 + 6, tl.where(alone, either, holds_3).to(tl.int32))
-        tl.store(walk_kept_ptr + part_offset, begin_after)
-        tl.store(walk_kept_2_ptr + part_offset, request_after)
+        split_2_after = tl.minimum(split_3, 132)
+        tl.store(request_after_kept_ptr + part_offset, request_after)
+        tl.store(begin_after_kept_ptr + part_offset, begin_after)
+        tl.store(split_after_kept_ptr + part_offset, split_2_after)
         # outside [0, 2048]
-        count(flags_ptr + 0, 2048 < begin_2)
+        broken = broken + (2048 < begin_2).to(tl.int32)
         # outside [0, 132]
-        count(flags_ptr + 1, 132 < split_3)
+        broken_2 = broken_2 + (132 < split_3).to(tl.int32)
         request = request_after
         spent = spent_2
         begin = begin_after
-        split_2 = tl.minimum(split_3, 132)
-
-
-@triton.jit
-def flash_mla_schedule_1_part(
-    program,
-    schedule_ptr,
-):
-    """schedule: 128 rows of part a program."""
-    first_row = program * 128
-    if first_row < 132:
-        part = first_row + tl.arange(0, 128)
-        part_live = part < 132
-        tl.store(schedule_ptr + part * 8 + 7, 0, mask=part_live)
+        split_2 = split_2_after
+    count_all(flags_ptr + 0, broken)
+    count_all(flags_ptr + 1, broken_2)
 
 
 @triton.jit(
@@ -125,20 +93,67 @@ def flash_mla_schedule_1_part(
 def flash_mla_schedule_1(
     seqlens_k_ptr,  # int32[req]
     req_size_ptr,  # int32[1]: live req
-    schedule_ptr,  # int32[part, 8], tail: keep
-    walk_kept_ptr,  # int32[walk_kept_cells], kept for a later launch
-    walk_kept_2_ptr,  # int32[walk_kept_2_cells], kept for a later launch
+    request_after_kept_ptr,  # int32[request_after_kept_cells], kept for a later launch
+    begin_after_kept_ptr,  # int32[begin_after_kept_cells], kept for a later launch
+    split_after_kept_ptr,  # int32[split_after_kept_cells], kept for a later launch
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """3 programs; each kind of work takes a range of them."""
+    """1 program."""
     program = tl.program_id(0)
-    if program < 1:
-        flash_mla_schedule_1_part_fold(
-            program, req_size_ptr, seqlens_k_ptr, schedule_ptr, walk_kept_ptr, walk_kept_2_ptr,
-            flags_ptr,
-        )
-    else:
-        flash_mla_schedule_1_part(program - 1, schedule_ptr)
+    flash_mla_schedule_1_part_fold(
+        program, req_size_ptr, seqlens_k_ptr, request_after_kept_ptr, begin_after_kept_ptr,
+        split_after_kept_ptr, flags_ptr,
+    )
+
+
+@triton.jit
+def flash_mla_schedule_part(
+    program,
+    schedule_ptr,
+    request_after_kept_ptr,
+    begin_after_kept_ptr,
+    req_size_ptr,
+    seqlens_k_ptr,
+    split_after_kept_ptr,
+):
+    """schedule: 128 rows of part a program."""
+    first_row = program * 128
+    req_size = tl.minimum(tl.load(req_size_ptr), 1024)
+    if first_row < 132:
+        part = first_row + tl.arange(0, 128)
+        part_live = part < 132
+        part_value = part * 8
+        holds = 1 <= part
+        part_value_2 = part - 1
+        request_after_kept = tl.load(request_after_kept_ptr + part_value_2, mask=part_live & holds, other=0)
+        part_value_3 = tl.where(holds, request_after_kept, 0)
+        begin_after_kept = tl.load(begin_after_kept_ptr + part, mask=part_live, other=0)
+        holds_2 = 0 < begin_after_kept
+        request_after_kept_2 = tl.load(request_after_kept_ptr + part, mask=part_live, other=0)
+        # ends = mp.where(last_cut, last.request, last.request - 1)
+        ends = tl.where(holds_2, request_after_kept_2, request_after_kept_2 - 1)
+        begin_after_kept_2 = tl.load(begin_after_kept_ptr + part_value_2, mask=part_live & holds, other=0)
+        part_value_4 = tl.where(holds, begin_after_kept_2, 0)
+        holds_3 = (0 <= ends) & (ends < req_size)
+        seqlens_k = tl.load(seqlens_k_ptr + ends, mask=part_live & holds_3, other=0)
+        # blocks = mp.maximum(mp.cdiv(tokens, block), 1)
+        blocks = tl.maximum((seqlens_k + 63) // 64, 1)
+        # whole = mp.at(mp.where(tokens == 0, 0, blocks), ends)
+        whole = tl.where(holds_3, tl.where(seqlens_k == 0, 0, blocks), 0)
+        split_after_kept = tl.load(split_after_kept_ptr + part_value_2, mask=part_live & holds, other=0)
+        # alone = first.request == ends
+        alone = part_value_3 == ends
+        holds_4 = 0 < part_value_4
+        # either = first_cut | last_cut
+        either = holds_4 | holds_2
+        tl.store(schedule_ptr + part_value, part_value_3, mask=part_live)
+        tl.store(schedule_ptr + part_value + 1, ends, mask=part_live)
+        tl.store(schedule_ptr + part_value + 2, part_value_4, mask=part_live)
+        tl.store(schedule_ptr + part_value + 3, tl.where(holds_2, begin_after_kept, whole), mask=part_live)
+        tl.store(schedule_ptr + part_value + 4, tl.where(holds, split_after_kept, 0), mask=part_live)
+        tl.store(schedule_ptr + part_value + 5, tl.where(alone, either, holds_4).to(tl.int32), mask=part_live)
+        tl.store(schedule_ptr + part_value + 6, tl.where(alone, either, holds_2).to(tl.int32), mask=part_live)
+        tl.store(schedule_ptr + part_value + 7, 0, mask=part_live)
 
 
 @triton.jit
@@ -146,24 +161,24 @@ def flash_mla_schedule_fence(
     program,
     num_splits_ptr,
     req_size_ptr,
-    walk_kept_ptr,
-    walk_kept_2_ptr,
+    begin_after_kept_ptr,
+    request_after_kept_ptr,
 ):
     """num_splits: 8 rows of fence a program."""
     first_row = program * 8
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
+    part_each = tl.arange(0, 256)
+    part_counted = part_each < 132
+    begin_after_kept = tl.load(begin_after_kept_ptr + part_each, mask=part_counted, other=0)
+    holds = 0 < begin_after_kept
+    request_after_kept = tl.load(request_after_kept_ptr + part_each, mask=part_counted, other=0)
     if first_row < 1025:
         fence = first_row + tl.arange(0, 8)
         fence_live = fence < 1025
         # behind = mp.minimum(fence.index, req.size)
         behind = tl.minimum(fence, req_size)
-        part_each = tl.arange(0, 256)
-        part_counted = part_each < 132
-        walk_kept = tl.load(walk_kept_ptr + part_each, mask=part_counted, other=0)
-        holds = 0 < walk_kept
-        walk_kept_2 = tl.load(walk_kept_2_ptr + part_each, mask=part_counted, other=0)
         # cuts = mp.sum(last_cut & (last.request < mp.given(behind)), over=part)
-        cuts = tl.sum(tl.where(part_counted[None, :], (holds[None, :] & (walk_kept_2[None, :] < behind[:, None])).to(tl.int32), 0), 1)
+        cuts = tl.sum(tl.where(part_counted[None, :], (holds[None, :] & (request_after_kept[None, :] < behind[:, None])).to(tl.int32), 0), 1)
         # num_splits=behind + cuts
         num_splits = behind + cuts
         tl.store(num_splits_ptr + fence, num_splits, mask=fence_live)
@@ -171,26 +186,38 @@ def flash_mla_schedule_fence(
 
 @triton.jit(
     do_not_specialize=[],
-    do_not_specialize_on_alignment=["req_size_ptr"],
+    do_not_specialize_on_alignment=["seqlens_k_ptr", "req_size_ptr"],
 )
 def flash_mla_schedule(
-    walk_kept_ptr,  # int32[walk_kept_cells], kept by a launch before
-    walk_kept_2_ptr,  # int32[walk_kept_2_cells], kept by a launch before
+    seqlens_k_ptr,  # int32[req]
+    request_after_kept_ptr,  # int32[request_after_kept_cells], kept by a launch before
+    begin_after_kept_ptr,  # int32[begin_after_kept_cells], kept by a launch before
+    split_after_kept_ptr,  # int32[split_after_kept_cells], kept by a launch before
     req_size_ptr,  # int32[1]: live req
+    schedule_ptr,  # int32[part, 8], tail: keep
     num_splits_ptr,  # int32[fence], tail: keep
 ):
-    """129 programs of one kind."""
+    """131 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    flash_mla_schedule_fence(program, num_splits_ptr, req_size_ptr, walk_kept_ptr, walk_kept_2_ptr)
+    if program < 2:
+        flash_mla_schedule_part(
+            program, schedule_ptr, request_after_kept_ptr, begin_after_kept_ptr, req_size_ptr,
+            seqlens_k_ptr, split_after_kept_ptr,
+        )
+    else:
+        flash_mla_schedule_fence(
+            program - 2, num_splits_ptr, req_size_ptr, begin_after_kept_ptr, request_after_kept_ptr,
+        )
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
     """The buffers that ``launch`` fills, at capacity: req = 1024, part = 132, fence = 1025."""
     return {
-        "num_splits": torch.zeros([1025], dtype=torch.int32, device=device),
         "schedule": torch.zeros([132, 8], dtype=torch.int32, device=device),
-        "walk_kept": torch.zeros([132], dtype=torch.int32, device=device),
-        "walk_kept_2": torch.zeros([132], dtype=torch.int32, device=device),
+        "num_splits": torch.zeros([1025], dtype=torch.int32, device=device),
+        "request_after_kept": torch.zeros([132], dtype=torch.int32, device=device),
+        "begin_after_kept": torch.zeros([132], dtype=torch.int32, device=device),
+        "split_after_kept": torch.zeros([132], dtype=torch.int32, device=device),
         "flags": torch.zeros([2], dtype=torch.int32, device=device),
     }
 
@@ -199,10 +226,11 @@ def launch(
     *,
     seqlens_k: torch.Tensor,
     req: torch.Tensor,
-    schedule: torch.Tensor,
-    walk_kept: torch.Tensor,
-    walk_kept_2: torch.Tensor,
+    request_after_kept: torch.Tensor,
+    begin_after_kept: torch.Tensor,
+    split_after_kept: torch.Tensor,
     flags: torch.Tensor,
+    schedule: torch.Tensor,
     num_splits: torch.Tensor,
 ) -> None:
     """Fills the buffers on the current stream: 2 launches, no sync, no copy.
@@ -214,25 +242,29 @@ def launch(
         req: int32[1]: live req
 
     Fills (as ``allocate`` makes them):
-        schedule: int32[part, 8], tail: keep
-        walk_kept: int32[walk_kept_cells], kept for a later launch
-        walk_kept_2: int32[walk_kept_2_cells], kept for a later launch
+        request_after_kept: int32[request_after_kept_cells], kept for a later launch
+        begin_after_kept: int32[begin_after_kept_cells], kept for a later launch
+        split_after_kept: int32[split_after_kept_cells], kept for a later launch
         flags: int32[2]: broken promises, counted
+        schedule: int32[part, 8], tail: keep
         num_splits: int32[fence], tail: keep
     """
-    flash_mla_schedule_1[(3,)](
+    flash_mla_schedule_1[(1,)](
         seqlens_k,
         req,
-        schedule,
-        walk_kept,
-        walk_kept_2,
+        request_after_kept,
+        begin_after_kept,
+        split_after_kept,
         flags,
         num_warps=4,
     )
-    flash_mla_schedule[(129,)](
-        walk_kept,
-        walk_kept_2,
+    flash_mla_schedule[(131,)](
+        seqlens_k,
+        request_after_kept,
+        begin_after_kept,
+        split_after_kept,
         req,
+        schedule,
         num_splits,
         num_warps=4,
     )

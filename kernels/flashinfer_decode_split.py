@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -62,6 +62,7 @@ def flashinfer_decode_split_tile(
         tile_start_before = tl.sum(tl.where(every_3 < first_row, tiles_2, 0))
         req_count = tl.where(req_live, tiles, 0)
         tile_start = tile_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
+        broken = tl.full([4, 64], 0, tl.int32)
         for tile_first in range(0, tl.max(tiles), 64):
             tile_offset = tile_first + tl.arange(0, 64)[None, :]
             tile_live = req_live & (tile_offset < tiles)
@@ -71,7 +72,8 @@ def flashinfer_decode_split_tile(
             tl.store(kv_tile_indices_ptr + tile_index, tile_offset, mask=tile_live & holds_2)
             tl.store(block_valid_mask_ptr + tile_index, True, mask=tile_live & holds_2)
             # more points than the capacity of tile
-            count(flags_ptr + 0, tile_live & (2048 <= tile_index))
+            broken = broken + (tile_live & (2048 <= tile_index)).to(tl.int32)
+        count_all(flags_ptr + 0, broken)
 
 
 @triton.jit
@@ -180,7 +182,8 @@ def flashinfer_decode_split_entry(
 ):
     """paged_kv_indices: one row of req a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # pages = mp.cdiv(seq_lens, page)
         pages = (seq_lens + 15) // 16
@@ -307,7 +310,7 @@ def flashinfer_decode_split(
     paged_kv_last_page_len_ptr,  # int32[req], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """796 programs; each kind of work takes a range of them."""
+    """1292 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 256:
         flashinfer_decode_split_tile(
@@ -321,19 +324,19 @@ def flashinfer_decode_split(
         )
     elif program < 265:
         flashinfer_decode_split_batch(program - 264, kv_chunk_size_ptr, req_size_ptr, seq_lens_ptr)
-    elif program < 793:
+    elif program < 1289:
         flashinfer_decode_split_entry(
             program - 265, req_size_ptr, seq_lens_ptr, paged_kv_indices_ptr, block_table_ptr,
             block_table_stride,
         )
-    elif program < 795:
+    elif program < 1291:
         flashinfer_decode_split_tile_tail(
-            program - 793, req_size_ptr, seq_lens_ptr, request_indices_ptr, kv_tile_indices_ptr,
+            program - 1289, req_size_ptr, seq_lens_ptr, request_indices_ptr, kv_tile_indices_ptr,
             block_valid_mask_ptr,
         )
     else:
         flashinfer_decode_split_req_tail(
-            program - 795, req_size_ptr, o_indptr_ptr, seq_lens_ptr, paged_kv_indptr_ptr,
+            program - 1291, req_size_ptr, o_indptr_ptr, seq_lens_ptr, paged_kv_indptr_ptr,
         )
 
 
@@ -387,7 +390,7 @@ def launch(
         paged_kv_last_page_len: int32[req], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    flashinfer_decode_split[(796,)](
+    flashinfer_decode_split[(1292,)](
         seq_lens,
         block_table,
         block_table.stride(0),

@@ -6,28 +6,27 @@ import triton.language as tl
 
 
 @triton.jit
-def moe_align_1_bucket(
+def moe_align_1_choice_key_counts(
     program,
-    bucket_across_kept_ptr,
+    choice_counts_kept_ptr,
     tok_size_ptr,
     topk_ids_ptr,
     topk_ids_stride,
 ):
-    """bucket_across_kept: 2 rows of bucket a program."""
-    first_row = program * 2
+    """choice_counts_kept: one row of choice_block a program, choice_key in its lanes."""
     tok_size = tl.minimum(tl.load(tok_size_ptr), 1024)
-    if first_row < 256:
-        bucket = first_row + tl.arange(0, 2)
-        bucket_live = bucket < 256
-        choice_sum = tl.full([2], 0, tl.int32)
-        for choice_first in range(0, tok_size * 8, 4096):
-            choice_each = choice_first + tl.arange(0, 4096)
-            choice_counted = choice_each < tok_size * 8
-            choice_offset = choice_each % 8
-            tok = choice_each // 8
-            topk_ids = tl.load(topk_ids_ptr + tok * topk_ids_stride + choice_offset, mask=choice_counted, other=0)
-            choice_sum = choice_sum + tl.sum(tl.where(choice_counted[None, :], (topk_ids[None, :] == bucket[:, None]).to(tl.int32), 0), 1)
-        tl.store(bucket_across_kept_ptr + bucket, choice_sum, mask=bucket_live)
+    choice_block = program
+    if choice_block < 32:
+        choice_key_offset = tl.arange(0, 512)
+        choice_key_live = choice_key_offset < 257
+        choice_block_value = choice_block * 256
+        choice_each = choice_block_value + tl.arange(0, 256)
+        choice_counted = choice_each < tok_size * 8
+        choice_offset = choice_each % 8
+        tok = choice_each // 8
+        topk_ids = tl.load(topk_ids_ptr + tok * topk_ids_stride + choice_offset, mask=choice_counted, other=0)
+        choice_counts = tl.histogram(topk_ids + 1, 512, mask=choice_counted)
+        tl.store(choice_counts_kept_ptr + choice_key_offset * 32 + choice_block, choice_counts, mask=choice_key_live)
 
 
 @triton.jit
@@ -54,16 +53,68 @@ def moe_align_1(
     topk_ids_stride,  # elements between rows of topk_ids
     tok_size_ptr,  # int32[1]: live tok
     sorted_token_ids_ptr,  # int32[row], scattered later, first tok.size * 8
-    bucket_across_kept_ptr,  # int32[bucket_across_kept_cells], kept for a later launch
+    choice_counts_kept_ptr,  # int32[choice_counts_kept_cells], kept for a later launch
 ):
-    """152 programs; each kind of work takes a range of them."""
+    """56 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 128:
-        moe_align_1_bucket(
-            program, bucket_across_kept_ptr, tok_size_ptr, topk_ids_ptr, topk_ids_stride,
+    if program < 32:
+        moe_align_1_choice_key_counts(
+            program, choice_counts_kept_ptr, tok_size_ptr, topk_ids_ptr, topk_ids_stride,
         )
     else:
-        moe_align_1_row_cells(program - 128, sorted_token_ids_ptr, tok_size_ptr)
+        moe_align_1_row_cells(program - 32, sorted_token_ids_ptr, tok_size_ptr)
+
+
+@triton.jit
+def moe_align_2_bucket_sums(
+    program,
+    choice_counts_kept_ptr,
+    bucket_across_kept_ptr,
+):
+    """bucket_across_kept: 32 rows of bucket a program."""
+    if program * 32 < 256:
+        first_row = program * 32
+        bucket = first_row + tl.arange(0, 32)[:, None]
+        bucket_live = bucket < 256
+        bucket_block_offset = tl.arange(0, 32)[None, :]
+        bucket_block_counted = bucket_live & (bucket_block_offset < 32)
+        choice_counts_kept = tl.load(choice_counts_kept_ptr + (bucket + 1) * 32 + bucket_block_offset, mask=bucket_block_counted, other=0)
+        bucket_block_sum = tl.sum(tl.where(bucket_block_counted, choice_counts_kept, 0), 1, keep_dims=True)
+        tl.store(bucket_across_kept_ptr + bucket, bucket_block_sum, mask=bucket_live)
+
+
+@triton.jit
+def moe_align_2_choice_block_rows(
+    program,
+    choice_before_kept_ptr,
+    choice_counts_kept_ptr,
+):
+    """choice_before_kept: one row of choice_key a program, choice_block in its lanes."""
+    choice_key = program
+    if choice_key < 257:
+        choice_block_offset = tl.arange(0, 32)
+        choice_block_value = choice_key * 32 + choice_block_offset
+        choice_counts_kept = tl.load(choice_counts_kept_ptr + choice_block_value)
+        choice_block_count = choice_counts_kept
+        choice_block_before = tl.cumsum(choice_block_count, 0) - choice_block_count
+        tl.store(choice_before_kept_ptr + choice_block_value, choice_block_before)
+
+
+@triton.jit(
+    do_not_specialize=[],
+    do_not_specialize_on_alignment=[],
+)
+def moe_align_2(
+    choice_counts_kept_ptr,  # int32[choice_counts_kept_cells], kept by a launch before
+    bucket_across_kept_ptr,  # int32[bucket_across_kept_cells], kept for a later launch
+    choice_before_kept_ptr,  # int32[choice_before_kept_cells], kept for a later launch
+):
+    """265 programs; each kind of work takes a range of them."""
+    program = tl.program_id(0)
+    if program < 8:
+        moe_align_2_bucket_sums(program, choice_counts_kept_ptr, bucket_across_kept_ptr)
+    else:
+        moe_align_2_choice_block_rows(program - 8, choice_before_kept_ptr, choice_counts_kept_ptr)
 
 
 @triton.jit
@@ -79,11 +130,17 @@ def moe_align_choice(
     topk_ids_ptr,
     topk_ids_stride,
     bucket_across_kept_ptr,
+    choice_before_kept_ptr,
     sorted_token_ids_ptr,
     flags_ptr,
 ):
     """sorted_token_ids: 16 points of tok x choice a program."""
     tok_size = tl.minimum(tl.load(tok_size_ptr), 1024)
+    bucket_each = tl.arange(0, 256)
+    bucket_counted = bucket_each < 256
+    bucket_across_kept = tl.load(bucket_across_kept_ptr + bucket_each, mask=bucket_counted, other=0)
+    # padded = mp.cdiv(mp.histogram(key, bucket), block) * block
+    padded = (bucket_across_kept + 63) // 64 * 64
     if program * 16 < tok_size * 8:
         first_row = program * 16
         row = first_row + tl.arange(0, 16)
@@ -91,26 +148,26 @@ def moe_align_choice(
         tok = row // 8
         tok_live = tok < tok_size
         topk_ids = tl.load(topk_ids_ptr + tok * topk_ids_stride + choice_offset, mask=tok_live, other=0)
-        bucket_each = tl.arange(0, 256)
-        bucket_counted = bucket_each < 256
-        bucket_across_kept = tl.load(bucket_across_kept_ptr + bucket_each, mask=bucket_counted, other=0)
-        # padded = mp.cdiv(mp.histogram(key, bucket), block) * block
-        padded = (bucket_across_kept + 63) // 64 * 64
         # first = mp.sum(mp.where(bucket.index < mp.given(key), padded, 0), over=bucket)
         first_2 = tl.sum(tl.where(bucket_counted[None, :], tl.where(bucket_each[None, :] < topk_ids[:, None], padded[None, :], 0), 0), 1)
         choice_index = tok * 8 + choice_offset
-        choice_sum = tl.full([16], 0, tl.int32)
-        for choice_first in range(0, tl.minimum(tok_size * 8, tl.max(choice_index)), 512):
-            choice_each = choice_first + tl.arange(0, 512)
-            choice_counted = choice_each < tl.minimum(tok_size * 8, tl.max(choice_index))
+        choice_value = choice_index // 256
+        choice_before_kept = tl.load(choice_before_kept_ptr + (topk_ids + 1) * 32 + choice_value, mask=tok_live, other=0)
+        choice_value_2 = choice_value * 256
+        choice_stop = tl.minimum(tok_size * 8, tl.max(choice_index))
+        choice_sum_parts = tl.full([16, 256], 0, tl.int32)
+        for choice_first in range(tl.min(choice_value_2), choice_stop, 256):
+            choice_each = choice_first + tl.arange(0, 256)
+            choice_counted = choice_each < choice_stop
             choice_offset_2 = choice_each % 8
             tok_2 = choice_each // 8
             topk_ids_2 = tl.load(topk_ids_ptr + tok_2 * topk_ids_stride + choice_offset_2, mask=choice_counted, other=0)
-            choice_sum = choice_sum + tl.sum(tl.where(choice_counted[None, :], ((topk_ids_2[None, :] == topk_ids[:, None]) & (choice_each[None, :] < choice_index[:, None])).to(tl.int32), 0), 1)
-        choice_value = first_2 + choice_sum
+            choice_sum_parts = choice_sum_parts + tl.where(choice_counted[None, :], ((choice_value_2[:, None] <= choice_each[None, :]) & ((topk_ids_2[None, :] == topk_ids[:, None]) & (choice_each[None, :] < choice_index[:, None]))).to(tl.int32), 0)
+        choice_sum = tl.sum(choice_sum_parts, 1)
+        choice_value_3 = first_2 + (choice_before_kept + choice_sum)
         holds = 0 <= topk_ids
-        holds_2 = choice_value < 24320
-        tl.store(sorted_token_ids_ptr + choice_value, choice_index, mask=tok_live & (holds & holds_2))
+        holds_2 = choice_value_3 < 24320
+        tl.store(sorted_token_ids_ptr + choice_value_3, choice_index, mask=tok_live & (holds & holds_2))
         # place outside sorted_token_ids
         count(flags_ptr + 0, tok_live & (holds & ~holds_2))
 
@@ -123,23 +180,20 @@ def moe_align_tile(
 ):
     """expert_ids: 4 rows of tile a program."""
     first_row = program * 4
-    every = tl.arange(0, 256)
-    bucket_across_kept = tl.load(bucket_across_kept_ptr + every, mask=every < 256, other=0)
+    bucket_each = tl.arange(0, 256)
+    bucket_counted = bucket_each < 256
+    bucket_across_kept = tl.load(bucket_across_kept_ptr + bucket_each, mask=bucket_counted, other=0)
     # padded = mp.cdiv(mp.histogram(key, bucket), block) * block
     padded = (bucket_across_kept + 63) // 64 * 64
-    total = tl.sum(tl.where(every < 256, padded, 0))
+    total = tl.sum(tl.where(bucket_counted, padded, 0))
+    bucket_count = tl.where(bucket_counted, padded, 0)
+    bucket_before = tl.cumsum(bucket_count, 0) - bucket_count
+    bucket_value = bucket_before + padded
     if first_row < 380:
         tile = first_row + tl.arange(0, 4)
         tile_live = tile < 380
         # begin = tile.index * block
         begin = tile * 64
-        bucket_each = tl.arange(0, 256)
-        bucket_counted = bucket_each < 256
-        bucket_across_kept_2 = tl.load(bucket_across_kept_ptr + bucket_each, mask=bucket_counted, other=0)
-        padded_2 = (bucket_across_kept_2 + 63) // 64 * 64
-        bucket_count = tl.where(bucket_counted, padded_2, 0)
-        bucket_before = tl.cumsum(bucket_count, 0) - bucket_count
-        bucket_value = bucket_before + padded_2
         bucket_sum = tl.sum(tl.where(bucket_counted[None, :], (bucket_value[None, :] <= begin[:, None]).to(tl.int32), 0), 1)
         # owner = mp.where(begin < total, mp.locate(mp.cumsum(padded), begin) + lowest, lowest)
         owner = tl.where(begin < total, bucket_sum, 0)
@@ -169,6 +223,7 @@ def moe_align(
     topk_ids_ptr,  # int32[tok, 8]
     topk_ids_stride,  # elements between rows of topk_ids
     bucket_across_kept_ptr,  # int32[bucket_across_kept_cells], kept by a launch before
+    choice_before_kept_ptr,  # int32[choice_before_kept_cells], kept by a launch before
     tok_size_ptr,  # int32[1]: live tok
     sorted_token_ids_ptr,  # int32[row], scattered
     expert_ids_ptr,  # int32[tile], tail: keep
@@ -180,7 +235,7 @@ def moe_align(
     if program < 512:
         moe_align_choice(
             program, tok_size_ptr, topk_ids_ptr, topk_ids_stride, bucket_across_kept_ptr,
-            sorted_token_ids_ptr, flags_ptr,
+            choice_before_kept_ptr, sorted_token_ids_ptr, flags_ptr,
         )
     elif program < 607:
         moe_align_tile(program - 512, expert_ids_ptr, bucket_across_kept_ptr)
@@ -194,7 +249,9 @@ def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
         "sorted_token_ids": torch.zeros([24320], dtype=torch.int32, device=device),
         "expert_ids": torch.zeros([380], dtype=torch.int32, device=device),
         "num_tokens_post_pad": torch.zeros([1], dtype=torch.int32, device=device),
+        "choice_counts_kept": torch.zeros([8224], dtype=torch.int32, device=device),
         "bucket_across_kept": torch.zeros([256], dtype=torch.int32, device=device),
+        "choice_before_kept": torch.zeros([8224], dtype=torch.int32, device=device),
         "flags": torch.zeros([1], dtype=torch.int32, device=device),
     }
 
@@ -204,12 +261,14 @@ def launch(
     topk_ids: torch.Tensor,
     tok: torch.Tensor,
     sorted_token_ids: torch.Tensor,
+    choice_counts_kept: torch.Tensor,
     bucket_across_kept: torch.Tensor,
+    choice_before_kept: torch.Tensor,
     expert_ids: torch.Tensor,
     num_tokens_post_pad: torch.Tensor,
     flags: torch.Tensor,
 ) -> None:
-    """Fills the buffers on the current stream: 2 launches, no sync, no copy.
+    """Fills the buffers on the current stream: 3 launches, no sync, no copy.
 
     Scheduled for cuda:90 at the capacities tok = 1024, choice = 8192, bucket = 256, row = 24320, tile = 380.
 
@@ -219,23 +278,32 @@ def launch(
 
     Fills (as ``allocate`` makes them):
         sorted_token_ids: int32[row], scattered later, first tok.size * 8
+        choice_counts_kept: int32[choice_counts_kept_cells], kept for a later launch
         bucket_across_kept: int32[bucket_across_kept_cells], kept for a later launch
+        choice_before_kept: int32[choice_before_kept_cells], kept for a later launch
         expert_ids: int32[tile], tail: keep
         num_tokens_post_pad: int32[1], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    moe_align_1[(152,)](
+    moe_align_1[(56,)](
         topk_ids,
         topk_ids.stride(0),
         tok,
         sorted_token_ids,
+        choice_counts_kept,
+        num_warps=4,
+    )
+    moe_align_2[(265,)](
+        choice_counts_kept,
         bucket_across_kept,
+        choice_before_kept,
         num_warps=4,
     )
     moe_align[(608,)](
         topk_ids,
         topk_ids.stride(0),
         bucket_across_kept,
+        choice_before_kept,
         tok,
         sorted_token_ids,
         expert_ids,

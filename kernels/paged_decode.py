@@ -140,7 +140,8 @@ def paged_decode_col(
 ):
     """page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         num_tokens = tl.load(num_tokens_ptr + req)
         num_rejected = tl.load(num_rejected_ptr + req)
         # seq_len = mp.expect(num_tokens - num_rejected, 0, max_model_len)
@@ -170,7 +171,8 @@ def paged_decode_page(
 ):
     """kv_page_indices: one row of req a program, page in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         num_tokens = tl.load(num_tokens_ptr + req)
         num_rejected = tl.load(num_rejected_ptr + req)
         # seq_len = mp.expect(num_tokens - num_rejected, 0, max_model_len)
@@ -415,7 +417,7 @@ def paged_decode(
     window_indices_ptr,  # int32[win], tail: undefined
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """2194 programs; each kind of work takes a range of them."""
+    """3186 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         paged_decode_tok(
@@ -428,39 +430,39 @@ def paged_decode(
             program - 64, req_size_ptr, cu_seqlens_q_ptr, query_len_ptr, num_tokens_ptr,
             num_rejected_ptr, seq_lens_ptr, kv_page_indptr_ptr, last_page_len_ptr, flags_ptr,
         )
-    elif program < 600:
+    elif program < 1096:
         paged_decode_col(
             program - 72, req_size_ptr, page_table_ptr, num_tokens_ptr, num_rejected_ptr,
             block_table_ptr, block_table_stride, table_row_ptr,
         )
-    elif program < 1128:
+    elif program < 2120:
         paged_decode_page(
-            program - 600, req_size_ptr, num_tokens_ptr, num_rejected_ptr, kv_page_indices_ptr,
+            program - 1096, req_size_ptr, num_tokens_ptr, num_rejected_ptr, kv_page_indices_ptr,
             block_table_ptr, block_table_stride, table_row_ptr,
         )
-    elif program < 1640:
+    elif program < 2632:
         paged_decode_lane(
-            program - 1128, req_size_ptr, query_len_ptr, window_ring_ptr, num_tokens_ptr,
+            program - 2120, req_size_ptr, query_len_ptr, window_ring_ptr, num_tokens_ptr,
             num_rejected_ptr,
         )
-    elif program < 2152:
+    elif program < 3144:
         paged_decode_win(
-            program - 1640, req_size_ptr, query_len_ptr, num_tokens_ptr, num_rejected_ptr,
+            program - 2632, req_size_ptr, query_len_ptr, num_tokens_ptr, num_rejected_ptr,
             window_indices_ptr, block_table_ptr, block_table_stride, table_row_ptr,
         )
-    elif program < 2160:
+    elif program < 3152:
         paged_decode_tok_tail(
-            program - 2152, req_size_ptr, query_len_ptr, num_tokens_ptr, num_rejected_ptr,
+            program - 3144, req_size_ptr, query_len_ptr, num_tokens_ptr, num_rejected_ptr,
             positions_ptr, slot_mapping_ptr, window_indptr_ptr,
         )
-    elif program < 2161:
+    elif program < 3153:
         paged_decode_req_tail(
-            program - 2160, req_size_ptr, cu_seqlens_q_ptr, num_tokens_ptr, num_rejected_ptr,
+            program - 3152, req_size_ptr, cu_seqlens_q_ptr, num_tokens_ptr, num_rejected_ptr,
             query_len_ptr, kv_page_indptr_ptr, seq_lens_ptr, last_page_len_ptr,
         )
     else:
         paged_decode_lane_tail(
-            program - 2161, req_size_ptr, query_len_ptr, graph_tokens_ptr, window_ring_ptr,
+            program - 3153, req_size_ptr, query_len_ptr, graph_tokens_ptr, window_ring_ptr,
         )
 
 
@@ -531,7 +533,7 @@ def launch(
         window_indices: int32[win], tail: undefined
         flags: int32[2]: broken promises, counted
     """
-    paged_decode[(2194,)](
+    paged_decode[(3186,)](
         num_tokens,
         num_rejected,
         query_len,

@@ -15,28 +15,25 @@ def paged_mqa_schedule_sm(
     """schedule: 2 rows of sm a program."""
     first_row = program * 2
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    every = tl.arange(0, 1024)
-    context_lens = tl.load(context_lens_ptr + every, mask=every < req_size, other=0)
+    req_each = tl.arange(0, 1024)
+    req_counted = req_each < req_size
+    context_lens = tl.load(context_lens_ptr + req_each, mask=req_counted, other=0)
     # segments = mp.cdiv(context_lens, segment)
     segments = (context_lens + 255) // 256
-    total = tl.sum(tl.where(every < req_size, segments, 0))
+    total = tl.sum(tl.where(req_counted, segments, 0))
+    req_count = tl.where(req_counted, segments, 0)
+    # end = mp.cumsum(segments)
+    end = tl.cumsum(req_count, 0) - req_count
+    end_2 = end + segments
     if first_row < 133:
         sm = first_row + tl.arange(0, 2)
         sm_live = sm < 133
         sm_value = sm * 2
         # start = sm.index * each + more
         start = sm * (total // 132) + tl.maximum(sm - (132 - total % 132), 0)
-        req_each = tl.arange(0, 1024)
-        req_counted = req_each < req_size
-        context_lens_2 = tl.load(context_lens_ptr + req_each, mask=req_counted, other=0)
-        segments_2 = (context_lens_2 + 255) // 256
-        req_count = tl.where(req_counted, segments_2, 0)
-        # end = mp.cumsum(segments)
-        end = tl.cumsum(req_count, 0) - req_count
-        end_2 = end + segments_2
         req_sum = tl.sum(tl.where(req_counted[None, :], (end_2[None, :] <= start[:, None]).to(tl.int32), 0), 1)
         # before = mp.sum(mp.where(end <= mp.given(start), segments, 0), over=req)
-        before = tl.sum(tl.where(req_counted[None, :], tl.where(end_2[None, :] <= start[:, None], segments_2[None, :], 0), 0), 1)
+        before = tl.sum(tl.where(req_counted[None, :], tl.where(end_2[None, :] <= start[:, None], segments[None, :], 0), 0), 1)
         tl.store(schedule_ptr + sm_value, req_sum, mask=sm_live)
         tl.store(schedule_ptr + sm_value + 1, start - before, mask=sm_live)
 

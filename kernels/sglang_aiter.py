@@ -19,7 +19,8 @@ def sglang_aiter_col(
 ):
     """page_table, swa_page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens) + drafts
         length = seq_lens.to(tl.int32) + 8
@@ -88,17 +89,17 @@ def sglang_aiter(
     swa_page_table_ptr,  # int32[req, 8192], tail: keep
     qo_indptr_ptr,  # int32[req + 1], tail: the total
 ):
-    """537 programs; each kind of work takes a range of them."""
+    """1033 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 528:
+    if program < 1024:
         sglang_aiter_col(
             program, req_size_ptr, seq_lens_ptr, page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, swa_page_table_ptr, full_to_swa_ptr,
         )
-    elif program < 536:
-        sglang_aiter_req(program - 528, req_size_ptr, qo_indptr_ptr)
+    elif program < 1032:
+        sglang_aiter_req(program - 1024, req_size_ptr, qo_indptr_ptr)
     else:
-        sglang_aiter_req_tail(program - 536, req_size_ptr, qo_indptr_ptr)
+        sglang_aiter_req_tail(program - 1032, req_size_ptr, qo_indptr_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -137,7 +138,7 @@ def launch(
         swa_page_table: int32[req, 8192], tail: keep
         qo_indptr: int32[req + 1], tail: the total
     """
-    sglang_aiter[(537,)](
+    sglang_aiter[(1033,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -56,7 +56,8 @@ def sglang_aiter_pages_entry(
 ):
     """page_ids: one row of req a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -67,6 +68,7 @@ def sglang_aiter_pages_entry(
         entry_length_2 = (length_2 + 15) // 16
         entry_start_before = tl.sum(tl.where(every < req, entry_length_2, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, entry_length, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)
             entry_live = entry_offset < entry_length
@@ -76,7 +78,8 @@ def sglang_aiter_pages_entry(
             page_ids = req_to_token // 16
             tl.store(page_ids_ptr + entry_index, page_ids, mask=entry_live & (entry_index < 1048576))
             # more points than the capacity of entry
-            count(flags_ptr + 0, entry_live & (1048576 <= entry_index))
+            broken = broken + (entry_live & (1048576 <= entry_index)).to(tl.int32)
+        count_all(flags_ptr + 0, broken)
 
 
 @triton.jit
@@ -116,19 +119,19 @@ def sglang_aiter_pages(
     last_page_len_ptr,  # int32[req], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """537 programs; each kind of work takes a range of them."""
+    """1033 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_aiter_pages_req(
             program, req_size_ptr, page_indptr_ptr, seq_lens_ptr, last_page_len_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         sglang_aiter_pages_entry(
             program - 8, req_size_ptr, seq_lens_ptr, page_ids_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, flags_ptr,
         )
     else:
-        sglang_aiter_pages_req_tail(program - 536, req_size_ptr, page_indptr_ptr, seq_lens_ptr)
+        sglang_aiter_pages_req_tail(program - 1032, req_size_ptr, page_indptr_ptr, seq_lens_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -168,7 +171,7 @@ def launch(
         last_page_len: int32[req], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_aiter_pages[(537,)](
+    sglang_aiter_pages[(1033,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

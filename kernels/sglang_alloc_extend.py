@@ -6,6 +6,12 @@ import triton.language as tl
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def count(flag, broken):
     """One more in a sticky flag for every lane where the data broke a promise."""
     tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
@@ -29,7 +35,8 @@ def sglang_alloc_extend_tok(
     """out_cache_loc, positions: one row of req a program, tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     first_free = tl.load(first_free_ptr)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         req_value = seq_lens.to(tl.int32)
         prefix_lens = tl.load(prefix_lens_ptr + req)
@@ -51,6 +58,8 @@ def sglang_alloc_extend_tok(
         req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + tl.maximum(req_value_2 - 1, 0))
         # last = mp.where(prefix > 0, req_to_token[req_pool_indices, mp.maximum(prefix - 1, 0)], -1)
         last = tl.where(0 < req_value_2, req_to_token, -1)
+        broken = tl.full([1024], 0, tl.int32)
+        broken_2 = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, tok_length, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < tok_length
@@ -71,9 +80,11 @@ def sglang_alloc_extend_tok(
             tl.store(out_cache_loc_ptr + tok_index, out_cache_loc, mask=tok_live & holds)
             tl.store(positions_ptr + tok_index, positions, mask=tok_live & holds)
             # outside [0, 262142]
-            count(flags_ptr + 1, tok_live & ((tok_value < 0) | (262142 < tok_value)))
+            broken = broken + (tok_live & ((tok_value < 0) | (262142 < tok_value))).to(tl.int32)
             # more points than the capacity of tok
-            count(flags_ptr + 2, tok_live & (1048576 <= tok_index))
+            broken_2 = broken_2 + (tok_live & (1048576 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
+        count_all(flags_ptr + 2, broken_2)
 
 
 @triton.jit
@@ -170,26 +181,26 @@ def sglang_alloc_extend(
     extend_start_loc_ptr,  # int32[req + 1], tail: the total
     flags_ptr,  # int32[3]: broken promises, counted
 ):
-    """538 programs; each kind of work takes a range of them."""
+    """1034 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 528:
+    if program < 1024:
         sglang_alloc_extend_tok(
             program, req_size_ptr, seq_lens_ptr, prefix_lens_ptr, out_cache_loc_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr, free_pages_ptr,
             first_free_ptr, positions_ptr, flags_ptr,
         )
-    elif program < 529:
+    elif program < 1025:
         sglang_alloc_extend_batch(
-            program - 528, num_new_pages_ptr, req_size_ptr, seq_lens_ptr, prefix_lens_ptr,
+            program - 1024, num_new_pages_ptr, req_size_ptr, seq_lens_ptr, prefix_lens_ptr,
         )
-    elif program < 537:
+    elif program < 1033:
         sglang_alloc_extend_req(
-            program - 529, req_size_ptr, extend_start_loc_ptr, seq_lens_ptr, prefix_lens_ptr,
+            program - 1025, req_size_ptr, extend_start_loc_ptr, seq_lens_ptr, prefix_lens_ptr,
             flags_ptr,
         )
     else:
         sglang_alloc_extend_req_tail(
-            program - 537, req_size_ptr, extend_start_loc_ptr, seq_lens_ptr, prefix_lens_ptr,
+            program - 1033, req_size_ptr, extend_start_loc_ptr, seq_lens_ptr, prefix_lens_ptr,
         )
 
 
@@ -239,7 +250,7 @@ def launch(
         extend_start_loc: int32[req + 1], tail: the total
         flags: int32[3]: broken promises, counted
     """
-    sglang_alloc_extend[(538,)](
+    sglang_alloc_extend[(1034,)](
         req_pool_indices,
         prefix_lens,
         seq_lens,

@@ -6,6 +6,12 @@ import triton.language as tl
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def count(flag, broken):
     """One more in a sticky flag for every lane where the data broke a promise."""
     tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
@@ -58,28 +64,23 @@ def sglang_dsv4_combine_cell(
         swa_base = tl.load(swa_base_ptr + req, mask=req_live, other=0)
         # first = mp.maximum(begin - (window - 1), 0)
         first_2 = tl.maximum(begin - 127, 0)
-        holds_5 = ~holds_2
+        broken = tl.full([16, 64], 0, tl.int32)
         for cell_first in range(0, 640, 64):
             cell_offset = cell_first + tl.arange(0, 64)[None, :]
             cell_index = row * 640 + cell_offset
             # place = cell.offset - have
             place = cell_offset - have
             holds = place < 0
-            cell_value = tl.minimum(cell_offset, 511)
             # entry = topk_indices[tok, mp.minimum(cell.offset, topk - 1)]
-            entry = tl.load(topk_indices_ptr + row * topk_indices_stride + cell_value, mask=req_live & (holds & holds_2), other=0)
-            holds_3 = 0 <= entry
-            holds_4 = holds & holds_3
-            entry_2 = tl.load(topk_indices_ptr + row * topk_indices_stride + cell_value, mask=req_live & (holds_4 & holds_2), other=0)
+            entry = tl.load(topk_indices_ptr + row * topk_indices_stride + tl.minimum(cell_offset, 511), mask=req_live & (holds & holds_2), other=0)
             # chosen = mp.where(entry >= 0, compressed_base + entry, -1)
-            chosen = tl.where(holds_3, compressed_base + entry_2, -1)
+            chosen = tl.where(0 <= entry, compressed_base + entry, -1)
             # near = mp.where(place < seen, swa_base + (pos - seen + 1 - first) + place, -1)
             near = tl.where(place < seen, swa_base + (pos - seen + 1 - first_2) + place, -1)
             tl.store(combined_indices_ptr + cell_index, tl.where(holds, chosen, near), mask=req_live & (cell_index < 5242880))
             # index outside topk_indices
-            count(flags_ptr + 1, req_live & (holds & holds_5))
-            # index outside topk_indices
-            count(flags_ptr + 2, req_live & (holds_4 & holds_5))
+            broken = broken + (req_live & (holds & ~holds_2)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
 
 
 @triton.jit
@@ -102,6 +103,7 @@ def sglang_dsv4_combine_tok(
         seq_lens = tl.load(seq_lens_ptr + req)
         # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
         begin = tl.maximum(seq_lens - extend_seq_lens, 0)
+        broken = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, extend_seq_lens, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < extend_seq_lens
@@ -115,7 +117,8 @@ def sglang_dsv4_combine_tok(
             seen = tl.minimum(tok_value, 128)
             tl.store(combined_lens_ptr + tok_index, have + seen, mask=tok_live & (tok_index < 8192))
             # more points than the capacity of tok
-            count(flags_ptr + 3, tok_live & (8192 <= tok_index))
+            broken = broken + (tok_live & (8192 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 2, broken)
 
 
 @triton.jit
@@ -195,7 +198,7 @@ def sglang_dsv4_combine(
     req_size_ptr,  # int32[1]: live req
     combined_indices_ptr,  # int32[tok, 640], tail: -1 until padded_tokens
     combined_lens_ptr,  # int32[tok], tail: 0 until padded_tokens
-    flags_ptr,  # int32[4]: broken promises, counted
+    flags_ptr,  # int32[3]: broken promises, counted
 ):
     """618 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
@@ -229,7 +232,7 @@ def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
     return {
         "combined_indices": torch.zeros([8192, 640], dtype=torch.int32, device=device),
         "combined_lens": torch.zeros([8192], dtype=torch.int32, device=device),
-        "flags": torch.zeros([4], dtype=torch.int32, device=device),
+        "flags": torch.zeros([3], dtype=torch.int32, device=device),
     }
 
 
@@ -262,7 +265,7 @@ def launch(
     Fills (as ``allocate`` makes them):
         combined_indices: int32[tok, 640], tail: -1 until padded_tokens
         combined_lens: int32[tok], tail: 0 until padded_tokens
-        flags: int32[4]: broken promises, counted
+        flags: int32[3]: broken promises, counted
     """
     sglang_dsv4_combine[(618,)](
         seq_lens,

@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def sglang_dsv4_prefill_req(
     program,
     req_size_ptr,
@@ -101,6 +107,7 @@ def sglang_dsv4_prefill_tok(
         seq_lens = tl.load(seq_lens_ptr + req)
         # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
         begin = tl.maximum(seq_lens - extend_seq_lens, 0)
+        broken = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, extend_seq_lens, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < extend_seq_lens
@@ -119,7 +126,8 @@ def sglang_dsv4_prefill_tok(
             tl.store(c0_combined_lens_ptr + tok_index, seen, mask=tok_live & holds)
             tl.store(c128_combined_lens_ptr + tok_index, c128_combined_lens, mask=tok_live & holds)
             # more points than the capacity of tok
-            count(flags_ptr + 1, tok_live & (8192 <= tok_index))
+            broken = broken + (tok_live & (8192 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
 
 
 @triton.jit

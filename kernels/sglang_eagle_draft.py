@@ -117,7 +117,8 @@ def sglang_eagle_draft_kv_0(
 ):
     """kv_indices_0: one row of req a program, kv_0 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -148,7 +149,8 @@ def sglang_eagle_draft_kv_1(
 ):
     """kv_indices_1: one row of req a program, kv_1 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -179,7 +181,8 @@ def sglang_eagle_draft_kv_2(
 ):
     """kv_indices_2: one row of req a program, kv_2 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -210,7 +213,8 @@ def sglang_eagle_draft_kv_3(
 ):
     """kv_indices_3: one row of req a program, kv_3 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -241,7 +245,8 @@ def sglang_eagle_draft_kv_4(
 ):
     """kv_indices_4: one row of req a program, kv_4 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -272,7 +277,8 @@ def sglang_eagle_draft_kv_5(
 ):
     """kv_indices_5: one row of req a program, kv_5 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -303,7 +309,8 @@ def sglang_eagle_draft_kv_6(
 ):
     """kv_indices_6: one row of req a program, kv_6 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -397,7 +404,7 @@ def sglang_eagle_draft(
     kv_indptr_6_ptr,  # int32[req + 1], tail: the total
     kv_indices_6_ptr,  # int64[kv_6], tail: keep
 ):
-    """3761 programs; each kind of work takes a range of them."""
+    """7233 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 56:
         sglang_eagle_draft_cell(
@@ -410,44 +417,44 @@ def sglang_eagle_draft(
             kv_indptr_1_ptr, kv_indptr_2_ptr, kv_indptr_3_ptr, kv_indptr_4_ptr, kv_indptr_5_ptr,
             kv_indptr_6_ptr,
         )
-    elif program < 592:
+    elif program < 1088:
         sglang_eagle_draft_kv_0(
             program - 64, req_size_ptr, seq_lens_ptr, kv_indices_0_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 1120:
+    elif program < 2112:
         sglang_eagle_draft_kv_1(
-            program - 592, req_size_ptr, seq_lens_ptr, kv_indices_1_ptr, req_to_token_ptr,
+            program - 1088, req_size_ptr, seq_lens_ptr, kv_indices_1_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 1648:
+    elif program < 3136:
         sglang_eagle_draft_kv_2(
-            program - 1120, req_size_ptr, seq_lens_ptr, kv_indices_2_ptr, req_to_token_ptr,
+            program - 2112, req_size_ptr, seq_lens_ptr, kv_indices_2_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 2176:
+    elif program < 4160:
         sglang_eagle_draft_kv_3(
-            program - 1648, req_size_ptr, seq_lens_ptr, kv_indices_3_ptr, req_to_token_ptr,
+            program - 3136, req_size_ptr, seq_lens_ptr, kv_indices_3_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 2704:
+    elif program < 5184:
         sglang_eagle_draft_kv_4(
-            program - 2176, req_size_ptr, seq_lens_ptr, kv_indices_4_ptr, req_to_token_ptr,
+            program - 4160, req_size_ptr, seq_lens_ptr, kv_indices_4_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 3232:
+    elif program < 6208:
         sglang_eagle_draft_kv_5(
-            program - 2704, req_size_ptr, seq_lens_ptr, kv_indices_5_ptr, req_to_token_ptr,
+            program - 5184, req_size_ptr, seq_lens_ptr, kv_indices_5_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 3760:
+    elif program < 7232:
         sglang_eagle_draft_kv_6(
-            program - 3232, req_size_ptr, seq_lens_ptr, kv_indices_6_ptr, req_to_token_ptr,
+            program - 6208, req_size_ptr, seq_lens_ptr, kv_indices_6_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
     else:
         sglang_eagle_draft_req_tail(
-            program - 3760, req_size_ptr, kv_indptr_0_ptr, seq_lens_ptr, kv_indptr_1_ptr,
+            program - 7232, req_size_ptr, kv_indptr_0_ptr, seq_lens_ptr, kv_indptr_1_ptr,
             kv_indptr_2_ptr, kv_indptr_3_ptr, kv_indptr_4_ptr, kv_indptr_5_ptr, kv_indptr_6_ptr,
         )
 
@@ -525,7 +532,7 @@ def launch(
         kv_indptr_6: int32[req + 1], tail: the total
         kv_indices_6: int64[kv_6], tail: keep
     """
-    sglang_eagle_draft[(3761,)](
+    sglang_eagle_draft[(7233,)](
         seq_lens,
         req_pool_indices,
         req_to_token,

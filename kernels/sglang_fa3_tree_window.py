@@ -51,15 +51,15 @@ def sglang_fa3_tree_1_col(
 ):
     """page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
-    split = program % 2
-    block = program // 2
+    split = program % 4
+    block = program // 4
     req = block
     if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
-        for col_first in range(split * 1024, tl.minimum(32768, length), 2048):
+        for col_first in range(split * 1024, tl.minimum(32768, length), 4096):
             col_offset = col_first + tl.arange(0, 1024)
             holds = col_offset < length
             col_index = req * 32768 + col_offset
@@ -260,35 +260,35 @@ def sglang_fa3_tree_1(
     key_load_kept_ptr,  # int32[key_load_kept_cells], kept for a later launch
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """1059 programs; each kind of work takes a range of them."""
+    """1571 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 2:
         sglang_fa3_tree_1_req(
             program, req_size_ptr, cache_seqlens_ptr, seq_lens_ptr, cu_seqlens_k_ptr,
         )
-    elif program < 514:
+    elif program < 1026:
         sglang_fa3_tree_1_col(
             program - 2, req_size_ptr, seq_lens_ptr, page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 546:
+    elif program < 1058:
         sglang_fa3_tree_1_draft_sums(
-            program - 514, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
+            program - 1026, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
             expand_cache_seqlens_ptr, count_kept_ptr,
         )
-    elif program < 802:
+    elif program < 1314:
         sglang_fa3_tree_1_key_rows(
-            program - 546, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
+            program - 1058, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
             expand_page_table_ptr, req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
             flags_ptr,
         )
-    elif program < 1058:
+    elif program < 1570:
         sglang_fa3_tree_1_key_sorted(
-            program - 802, req_size_ptr, key_load_kept_ptr, req_to_token_ptr, req_to_token_stride,
+            program - 1314, req_size_ptr, key_load_kept_ptr, req_to_token_ptr, req_to_token_stride,
             req_pool_indices_ptr, seq_lens_ptr, custom_mask_ptr, real_drafts_ptr,
         )
     else:
-        sglang_fa3_tree_1_req_tail(program - 1058, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
+        sglang_fa3_tree_1_req_tail(program - 1570, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
 
 
 @triton.jit
@@ -355,31 +355,30 @@ def sglang_fa3_tree_wide(
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
     draft_size = req_size * 4
     key_size = draft_size * 4
-    for block in range(program, req_size * 4, 528):
-        row = block
-        draft_offset = row % 4
-        req = row // 4
-        if req < req_size:
-            seq_lens = tl.load(seq_lens_ptr + req)
-            # length = i32(seq_lens)
-            length = seq_lens.to(tl.int32)
-            req_pool_indices = tl.load(req_pool_indices_ptr + req)
-            draft_index = req * 4 + draft_offset
-            count_kept = tl.load(count_kept_ptr + draft_index, mask=draft_index < draft_size, other=0)
-            for wide_first in range(0, tl.minimum(32772, length + count_kept), 1024):
-                wide_offset = wide_first + tl.arange(0, 1024)
-                wide_live = wide_offset < 32772
-                holds = wide_offset < length + count_kept
-                wide_index = draft_index * 32772 + wide_offset
-                holds_2 = wide_offset < length
-                req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + tl.minimum(wide_offset, 32767), mask=wide_live & (holds & holds_2), other=0)
-                # at = mp.minimum(mp.maximum(wide.offset - length, 0), drafts - 1)
-                at = tl.minimum(tl.maximum(wide_offset - length, 0), 3)
-                wide_value = draft_index * 4 + at
-                key_load_kept = tl.load(key_load_kept_ptr + wide_value, mask=wide_live & (wide_value < key_size), other=0)
-                slot = tl.where(holds_2, req_to_token, key_load_kept)
-                full_to_swa = tl.load(full_to_swa_ptr + slot, mask=wide_live & holds, other=0)
-                tl.store(swa_page_table_ptr + wide_index, full_to_swa.to(tl.int32), mask=wide_live & holds)
+    row = program
+    draft_offset = row % 4
+    req = row // 4
+    if req < req_size:
+        seq_lens = tl.load(seq_lens_ptr + req)
+        # length = i32(seq_lens)
+        length = seq_lens.to(tl.int32)
+        req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        draft_index = req * 4 + draft_offset
+        count_kept = tl.load(count_kept_ptr + draft_index, mask=draft_index < draft_size, other=0)
+        for wide_first in range(0, tl.minimum(32772, length + count_kept), 1024):
+            wide_offset = wide_first + tl.arange(0, 1024)
+            wide_live = wide_offset < 32772
+            holds = wide_offset < length + count_kept
+            wide_index = draft_index * 32772 + wide_offset
+            holds_2 = wide_offset < length
+            req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + tl.minimum(wide_offset, 32767), mask=wide_live & (holds & holds_2), other=0)
+            # at = mp.minimum(mp.maximum(wide.offset - length, 0), drafts - 1)
+            at = tl.minimum(tl.maximum(wide_offset - length, 0), 3)
+            wide_value = draft_index * 4 + at
+            key_load_kept = tl.load(key_load_kept_ptr + wide_value, mask=wide_live & (wide_value < key_size), other=0)
+            slot = tl.where(holds_2, req_to_token, key_load_kept)
+            full_to_swa = tl.load(full_to_swa_ptr + slot, mask=wide_live & holds, other=0)
+            tl.store(swa_page_table_ptr + wide_index, full_to_swa.to(tl.int32), mask=wide_live & holds)
 
 
 @triton.jit
@@ -431,14 +430,14 @@ def sglang_fa3_tree(
     swa_cu_seqlens_k_ptr,  # int32[draft + 1], tail: the total
     swa_page_table_ptr,  # int32[draft, 32772], tail: keep
 ):
-    """537 programs; each kind of work takes a range of them."""
+    """1033 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_fa3_tree_draft(
             program, req_size_ptr, seq_lens_ptr, count_kept_ptr, expand_cu_seqlens_k_ptr,
             swa_cache_seqlens_ptr, swa_cu_seqlens_k_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         sglang_fa3_tree_wide(
             program - 8, req_size_ptr, seq_lens_ptr, count_kept_ptr, swa_page_table_ptr,
             full_to_swa_ptr, req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
@@ -446,7 +445,7 @@ def sglang_fa3_tree(
         )
     else:
         sglang_fa3_tree_draft_tail(
-            program - 536, req_size_ptr, expand_cu_seqlens_k_ptr, seq_lens_ptr, count_kept_ptr,
+            program - 1032, req_size_ptr, expand_cu_seqlens_k_ptr, seq_lens_ptr, count_kept_ptr,
             swa_cu_seqlens_k_ptr,
         )
 
@@ -518,7 +517,7 @@ def launch(
         swa_cu_seqlens_k: int32[draft + 1], tail: the total
         swa_page_table: int32[draft, 32772], tail: keep
     """
-    sglang_fa3_tree_1[(1059,)](
+    sglang_fa3_tree_1[(1571,)](
         req_pool_indices,
         seq_lens,
         real_drafts,
@@ -536,7 +535,7 @@ def launch(
         flags,
         num_warps=4,
     )
-    sglang_fa3_tree[(537,)](
+    sglang_fa3_tree[(1033,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -56,7 +56,8 @@ def sglang_flashinfer_entry(
 ):
     """kv_indices: one row of req a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = seq_lens.to(tl.int32)
         every = tl.arange(0, 1024)
@@ -64,6 +65,7 @@ def sglang_flashinfer_entry(
         entry_length_2 = seq_lens_2.to(tl.int32)
         entry_start_before = tl.sum(tl.where(every < req, entry_length_2, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, entry_length, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)
             entry_live = entry_offset < entry_length
@@ -71,7 +73,8 @@ def sglang_flashinfer_entry(
             req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + entry_offset, mask=entry_live, other=0)
             tl.store(kv_indices_ptr + entry_index, req_to_token, mask=entry_live & (entry_index < 16777216))
             # more points than the capacity of entry
-            count(flags_ptr + 0, entry_live & (16777216 <= entry_index))
+            broken = broken + (entry_live & (16777216 <= entry_index)).to(tl.int32)
+        count_all(flags_ptr + 0, broken)
 
 
 @triton.jit
@@ -149,25 +152,25 @@ def sglang_flashinfer(
     window_kv_indices_ptr,  # int32[seen], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """1065 programs; each kind of work takes a range of them."""
+    """1561 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_flashinfer_req(
             program, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         sglang_flashinfer_entry(
             program - 8, req_size_ptr, seq_lens_ptr, kv_indices_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, flags_ptr,
         )
-    elif program < 1064:
+    elif program < 1560:
         sglang_flashinfer_seen(
-            program - 536, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, full_to_swa_ptr,
+            program - 1032, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, full_to_swa_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
     else:
         sglang_flashinfer_req_tail(
-            program - 1064, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
+            program - 1560, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
         )
 
 
@@ -213,7 +216,7 @@ def launch(
         window_kv_indices: int32[seen], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_flashinfer[(1065,)](
+    sglang_flashinfer[(1561,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

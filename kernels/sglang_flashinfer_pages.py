@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -48,13 +48,15 @@ def sglang_flashinfer_pages_entry(
 ):
     """kv_indices: one row of req a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = seq_lens.to(tl.int32)
         every = tl.arange(0, 1024)
         seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
         entry_length_2 = seq_lens_2.to(tl.int32)
         entry_start_before = tl.sum(tl.where(every < req, entry_length_2, 0))
+        broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, entry_length, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)
             entry_live = entry_offset < entry_length
@@ -64,7 +66,8 @@ def sglang_flashinfer_pages_entry(
             kv_indices = read_table * 64 + entry_offset % 64
             tl.store(kv_indices_ptr + entry_index, kv_indices, mask=entry_live & (entry_index < 16777216))
             # more points than the capacity of entry
-            count(flags_ptr + 0, entry_live & (16777216 <= entry_index))
+            broken = broken + (entry_live & (16777216 <= entry_index)).to(tl.int32)
+        count_all(flags_ptr + 0, broken)
 
 
 @triton.jit
@@ -98,17 +101,17 @@ def sglang_flashinfer_pages(
     kv_indices_ptr,  # int32[entry], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """537 programs; each kind of work takes a range of them."""
+    """1033 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_flashinfer_pages_req(program, req_size_ptr, kv_indptr_ptr, seq_lens_ptr)
-    elif program < 536:
+    elif program < 1032:
         sglang_flashinfer_pages_entry(
             program - 8, req_size_ptr, seq_lens_ptr, kv_indices_ptr, read_table_ptr,
             read_table_stride, flags_ptr,
         )
     else:
-        sglang_flashinfer_pages_req_tail(program - 536, req_size_ptr, kv_indptr_ptr, seq_lens_ptr)
+        sglang_flashinfer_pages_req_tail(program - 1032, req_size_ptr, kv_indptr_ptr, seq_lens_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -143,7 +146,7 @@ def launch(
         kv_indices: int32[entry], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_flashinfer_pages[(537,)](
+    sglang_flashinfer_pages[(1033,)](
         seq_lens,
         read_table,
         read_table.stride(0),

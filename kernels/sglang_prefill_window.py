@@ -46,7 +46,8 @@ def sglang_prefill_window_col(
 ):
     """page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -85,7 +86,7 @@ def sglang_prefill_window(
     cache_seqlens_ptr,  # int32[req], tail: keep
     page_table_ptr,  # int32[req, 17408], tail: keep
 ):
-    """536 programs; each kind of work takes a range of them."""
+    """1032 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_prefill_window_req(
@@ -132,7 +133,7 @@ def launch(
         cache_seqlens: int32[req], tail: keep
         page_table: int32[req, 17408], tail: keep
     """
-    sglang_prefill_window[(536,)](
+    sglang_prefill_window[(1032,)](
         req_pool_indices,
         seq_lens,
         prefill_lens,

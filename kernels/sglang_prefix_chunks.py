@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -96,7 +96,7 @@ def sglang_prefix_chunks_entry(
     chunk_size = tl.minimum(tl.load(chunk_size_ptr), 64)
     requests = tl.load(requests_ptr)
     chunk_len = tl.load(chunk_len_ptr)
-    for block in range(program, chunk_size * 256, 528):
+    for block in range(program, chunk_size * 256, 1056):
         row = block
         part_offset = row % 256
         chunk = row // 256
@@ -125,6 +125,8 @@ def sglang_prefix_chunks_entry(
             req_pool_indices = tl.load(req_pool_indices_ptr + part_offset, mask=live, other=0)
             # row = mp.where(live, req_pool_indices[part.offset], 0)
             row_2 = tl.where(live, req_pool_indices, 0)
+            broken = tl.full([1024], 0, tl.int32)
+            broken_2 = tl.full([1024], 0, tl.int32)
             for entry_first in range(0, entry_length, 1024):
                 entry_offset = entry_first + tl.arange(0, 1024)
                 entry_live = entry_offset < entry_length
@@ -133,9 +135,11 @@ def sglang_prefix_chunks_entry(
                 req_to_token = tl.load(req_to_token_ptr + row_2 * req_to_token_stride + tl.minimum(entry_value, 131071), mask=entry_live, other=0)
                 tl.store(kv_indices_ptr + entry_index, req_to_token, mask=entry_live & (entry_index < 2097152))
                 # outside [0, 131071]
-                count(flags_ptr + 0, entry_live & (131071 < entry_value))
+                broken = broken + (entry_live & (131071 < entry_value)).to(tl.int32)
                 # more points than the capacity of entry
-                count(flags_ptr + 1, entry_live & (2097152 <= entry_index))
+                broken_2 = broken_2 + (entry_live & (2097152 <= entry_index)).to(tl.int32)
+            count_all(flags_ptr + 0, broken)
+            count_all(flags_ptr + 1, broken_2)
 
 
 @triton.jit(
@@ -160,7 +164,7 @@ def sglang_prefix_chunks(
     kv_indices_ptr,  # int32[entry], tail: keep
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """594 programs; each kind of work takes a range of them."""
+    """1122 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         sglang_prefix_chunks_part(
@@ -226,7 +230,7 @@ def launch(
         kv_indices: int32[entry], tail: keep
         flags: int32[2]: broken promises, counted
     """
-    sglang_prefix_chunks[(594,)](
+    sglang_prefix_chunks[(1122,)](
         requests,
         chunk_len,
         req_pool_indices,

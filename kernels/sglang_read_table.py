@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -90,7 +90,8 @@ def sglang_read_table_entry(
 ):
     """kv_indices: one row of req a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = seq_lens.to(tl.int32)
         every = tl.arange(0, 1024)
@@ -98,6 +99,7 @@ def sglang_read_table_entry(
         entry_length_2 = seq_lens_2.to(tl.int32)
         entry_start_before = tl.sum(tl.where(every < req, entry_length_2, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, entry_length, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)
             entry_live = entry_offset < entry_length
@@ -108,7 +110,8 @@ def sglang_read_table_entry(
             full_v2p = tl.load(full_v2p_ptr + number, mask=entry_live, other=0)
             tl.store(kv_indices_ptr + entry_index, tl.maximum(full_v2p.to(tl.int32), 0) * 64 + entry_offset % 64, mask=entry_live & (entry_index < 16777216))
             # more points than the capacity of entry
-            count(flags_ptr + 0, entry_live & (16777216 <= entry_index))
+            broken = broken + (entry_live & (16777216 <= entry_index)).to(tl.int32)
+        count_all(flags_ptr + 0, broken)
 
 
 @triton.jit
@@ -208,7 +211,7 @@ def sglang_read_table(
     window_kv_indices_ptr,  # int32[seen], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """1626 programs; each kind of work takes a range of them."""
+    """2122 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 528:
         sglang_read_table_col(
@@ -219,21 +222,21 @@ def sglang_read_table(
         sglang_read_table_req(
             program - 528, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
         )
-    elif program < 1064:
+    elif program < 1560:
         sglang_read_table_entry(
             program - 536, req_size_ptr, seq_lens_ptr, kv_indices_ptr, full_v2p_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr, flags_ptr,
         )
-    elif program < 1592:
+    elif program < 2088:
         sglang_read_table_seen(
-            program - 1064, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, swa_v2p_ptr,
+            program - 1560, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, swa_v2p_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 1625:
-        sglang_read_table_col_tail(program - 1592, req_size_ptr, page_table_ptr, swa_page_table_ptr)
+    elif program < 2121:
+        sglang_read_table_col_tail(program - 2088, req_size_ptr, page_table_ptr, swa_page_table_ptr)
     else:
         sglang_read_table_req_tail(
-            program - 1625, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
+            program - 2121, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
         )
 
 
@@ -287,7 +290,7 @@ def launch(
         window_kv_indices: int32[seen], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_read_table[(1626,)](
+    sglang_read_table[(2122,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

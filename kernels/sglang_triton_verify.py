@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -73,7 +73,8 @@ def sglang_triton_entry(
 ):
     """kv_indices: one row of req a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -82,6 +83,7 @@ def sglang_triton_entry(
         length_2 = seq_lens_2.to(tl.int32)
         entry_start_before = tl.sum(tl.where(every < req, length_2, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, length, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)
             entry_live = entry_offset < length
@@ -91,7 +93,8 @@ def sglang_triton_entry(
             kv_indices = req_to_token.to(tl.int64)
             tl.store(kv_indices_ptr + entry_index, kv_indices, mask=entry_live & (entry_index < 16777216))
             # more points than the capacity of entry
-            count(flags_ptr + 0, entry_live & (16777216 <= entry_index))
+            broken = broken + (entry_live & (16777216 <= entry_index)).to(tl.int32)
+        count_all(flags_ptr + 0, broken)
 
 
 @triton.jit
@@ -189,26 +192,26 @@ def sglang_triton(
     window_kv_offsets_ptr,  # int32[req], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """793 programs; each kind of work takes a range of them."""
+    """1289 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_triton_req(
             program, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, qo_indptr_ptr, mask_indptr_ptr,
             window_kv_indptr_ptr, window_kv_offsets_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         sglang_triton_entry(
             program - 8, req_size_ptr, seq_lens_ptr, kv_indices_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, flags_ptr,
         )
-    elif program < 792:
+    elif program < 1288:
         sglang_triton_seen(
-            program - 536, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, full_to_swa_ptr,
+            program - 1032, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, full_to_swa_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
     else:
         sglang_triton_req_tail(
-            program - 792, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, qo_indptr_ptr,
+            program - 1288, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, qo_indptr_ptr,
             mask_indptr_ptr, window_kv_indptr_ptr,
         )
 
@@ -264,7 +267,7 @@ def launch(
         window_kv_offsets: int32[req], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_triton[(793,)](
+    sglang_triton[(1289,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

@@ -6,6 +6,12 @@ import triton.language as tl
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def count(flag, broken):
     """One more in a sticky flag for every lane where the data broke a promise."""
     tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
@@ -25,7 +31,8 @@ def sglang_write_slots_tok(
 ):
     """req_to_token: one row of req a program, tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         end_offset = tl.load(end_offset_ptr + req)
         start_offset = tl.load(start_offset_ptr + req)
         req_value = start_offset.to(tl.int32)
@@ -36,6 +43,7 @@ def sglang_write_slots_tok(
         start_offset_2 = tl.load(start_offset_ptr + every, mask=every < req, other=0)
         tok_length_2 = tl.minimum(tl.maximum(end_offset_2.to(tl.int32) - start_offset_2.to(tl.int32), 0), 8192)
         tok_start_before = tl.sum(tl.where(every < req, tok_length_2, 0))
+        broken = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, tok_length, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < tok_length
@@ -44,7 +52,8 @@ def sglang_write_slots_tok(
             out_cache_loc = tl.load(out_cache_loc_ptr + tok_index, mask=tok_live & holds, other=0)
             tl.store(req_to_token_ptr + req_pool_indices * req_to_token_stride + req_value + tok_offset, out_cache_loc.to(tl.int32), mask=tok_live)
             # index outside out_cache_loc
-            count(flags_ptr + 1, tok_live & (~holds))
+            broken = broken + (tok_live & (~holds)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
 
 
 @triton.jit
@@ -85,16 +94,16 @@ def sglang_write_slots(
     req_size_ptr,  # int32[1]: live req
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """536 programs; each kind of work takes a range of them."""
+    """1032 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 528:
+    if program < 1024:
         sglang_write_slots_tok(
             program, req_size_ptr, end_offset_ptr, start_offset_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, out_cache_loc_ptr, flags_ptr,
         )
     else:
         sglang_write_slots_check_req(
-            program - 528, req_size_ptr, end_offset_ptr, start_offset_ptr, flags_ptr,
+            program - 1024, req_size_ptr, end_offset_ptr, start_offset_ptr, flags_ptr,
         )
 
 
@@ -130,7 +139,7 @@ def launch(
     Fills (as ``allocate`` makes them):
         flags: int32[2]: broken promises, counted
     """
-    sglang_write_slots[(536,)](
+    sglang_write_slots[(1032,)](
         req_pool_indices,
         start_offset,
         end_offset,

@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def vllm_dflash_ask(
     program,
     req_size_ptr,
@@ -133,7 +139,8 @@ def vllm_dflash_tok(
 ):
     """context_positions, context_slot_mapping: one row of req a program, tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         target_query_start_loc = tl.load(target_query_start_loc_ptr + req + 1)
         target_query_start_loc_2 = tl.load(target_query_start_loc_ptr + req)
         # count = target_query_start_loc[req.index + 1] - target_query_start_loc[req]
@@ -148,6 +155,8 @@ def vllm_dflash_tok(
         num_rejected = tl.load(num_rejected_ptr + req)
         # known = tok.length - num_rejected
         known = tok_length - num_rejected
+        broken = tl.full([1024], 0, tl.int32)
+        broken_2 = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, tok_length, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < tok_length
@@ -166,9 +175,11 @@ def vllm_dflash_tok(
             tl.store(context_positions_ptr + tok_index, context, mask=tok_live & holds)
             tl.store(context_slot_mapping_ptr + tok_index, tl.where(0 < block_2, block_2.to(tl.int64) * 16 + context % 16, -1), mask=tok_live & holds)
             # index outside target_positions
-            count(flags_ptr + 2, tok_live & (own & ~holds))
+            broken = broken + (tok_live & (own & ~holds)).to(tl.int32)
             # more points than the capacity of tok
-            count(flags_ptr + 3, tok_live & (8192 <= tok_index))
+            broken_2 = broken_2 + (tok_live & (8192 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 2, broken)
+        count_all(flags_ptr + 3, broken_2)
 
 
 @triton.jit
@@ -304,7 +315,7 @@ def vllm_dflash(
     sample_idx_mapping_ptr,  # int64[req, 7], tail: -1
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """672 programs; each kind of work takes a range of them."""
+    """1168 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         vllm_dflash_ask(
@@ -318,28 +329,29 @@ def vllm_dflash(
             program - 64, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
             target_query_start_loc_ptr, num_rejected_ptr, target_positions_ptr, flags_ptr,
         )
-    elif program < 600:
+    elif program < 1096:
         vllm_dflash_tok(
             program - 72, req_size_ptr, target_query_start_loc_ptr, context_positions_ptr,
             num_rejected_ptr, target_positions_ptr, context_slot_mapping_ptr, block_table_ptr,
             block_table_stride, flags_ptr,
         )
-    elif program < 656:
+    elif program < 1152:
         vllm_dflash_sample(
-            program - 600, req_size_ptr, target_query_start_loc_ptr, num_rejected_ptr,
+            program - 1096, req_size_ptr, target_query_start_loc_ptr, num_rejected_ptr,
             target_positions_ptr, idx_mapping_ptr, sample_indices_ptr, sample_pos_ptr,
             sample_idx_mapping_ptr,
         )
-    elif program < 664:
+    elif program < 1160:
         vllm_dflash_ask_tail(
-            program - 656, req_size_ptr, input_ids_ptr, positions_ptr, is_padding_ptr,
+            program - 1152, req_size_ptr, input_ids_ptr, positions_ptr, is_padding_ptr,
             query_slot_mapping_ptr,
         )
-    elif program < 665:
-        vllm_dflash_req_tail(program - 664, req_size_ptr, query_start_loc_ptr, seq_lens_ptr)
+    elif program < 1161:
+        vllm_dflash_req_tail(program - 1160, req_size_ptr, query_start_loc_ptr, seq_lens_ptr)
     else:
         vllm_dflash_sample_tail(
-            program - 665, req_size_ptr, sample_indices_ptr, sample_pos_ptr, sample_idx_mapping_ptr,
+            program - 1161, req_size_ptr, sample_indices_ptr, sample_pos_ptr,
+            sample_idx_mapping_ptr,
         )
 
 
@@ -414,7 +426,7 @@ def launch(
         sample_idx_mapping: int64[req, 7], tail: -1
         flags: int32[4]: broken promises, counted
     """
-    vllm_dflash[(672,)](
+    vllm_dflash[(1168,)](
         idx_mapping,
         target_query_start_loc,
         num_sampled,

@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def vllm_draft_prefill_req(
     program,
     req_size_ptr,
@@ -73,7 +79,8 @@ def vllm_draft_prefill_tok(
 ):
     """input_ids, positions: one row of req a program, tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         query_start_loc = tl.load(query_start_loc_ptr + req + 1)
         query_start_loc_2 = tl.load(query_start_loc_ptr + req)
         # count = query_start_loc[req.index + 1] - query_start_loc[req]
@@ -96,6 +103,9 @@ def vllm_draft_prefill_tok(
         next_prefill_tokens = tl.load(next_prefill_tokens_ptr + idx_mapping)
         # next_token = mp.where(num_sampled > 0, sampled, next_prefill_tokens[idx_mapping])
         next_token = tl.where(0 < num_sampled, sampled, next_prefill_tokens)
+        broken = tl.full([1024], 0, tl.int32)
+        broken_2 = tl.full([1024], 0, tl.int32)
+        broken_3 = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, tok_length, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < tok_length
@@ -115,11 +125,14 @@ def vllm_draft_prefill_tok(
             tl.store(input_ids_ptr + tok_index, shifted, mask=tok_live & holds_2)
             tl.store(positions_ptr + tok_index, tl.where(own, target_positions, 0), mask=tok_live & holds_2)
             # index outside target_tokens
-            count(flags_ptr + 1, tok_live & (holds_4 & ~holds_5))
+            broken = broken + (tok_live & (holds_4 & ~holds_5)).to(tl.int32)
             # index outside target_positions
-            count(flags_ptr + 2, tok_live & (own & ~holds))
+            broken_2 = broken_2 + (tok_live & (own & ~holds)).to(tl.int32)
             # more points than the capacity of tok
-            count(flags_ptr + 3, tok_live & (8192 <= tok_index))
+            broken_3 = broken_3 + (tok_live & (8192 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
+        count_all(flags_ptr + 2, broken_2)
+        count_all(flags_ptr + 3, broken_3)
 
 
 @triton.jit
@@ -187,24 +200,24 @@ def vllm_draft_prefill(
     current_draft_step_ptr,  # int64[1], tail: keep
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """538 programs; each kind of work takes a range of them."""
+    """1034 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_draft_prefill_req(
             program, req_size_ptr, last_token_indices_ptr, query_start_loc_ptr, num_rejected_ptr,
             draft_query_start_loc_ptr, draft_seq_lens_ptr, seq_lens_ptr, flags_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         vllm_draft_prefill_tok(
             program - 8, req_size_ptr, query_start_loc_ptr, num_rejected_ptr, input_ids_ptr,
             target_tokens_ptr, num_sampled_ptr, last_sampled_ptr, idx_mapping_ptr,
             next_prefill_tokens_ptr, positions_ptr, target_positions_ptr, flags_ptr,
         )
-    elif program < 537:
-        vllm_draft_prefill_batch(program - 536, current_draft_step_ptr)
+    elif program < 1033:
+        vllm_draft_prefill_batch(program - 1032, current_draft_step_ptr)
     else:
         vllm_draft_prefill_req_tail(
-            program - 537, req_size_ptr, last_token_indices_ptr, draft_seq_lens_ptr,
+            program - 1033, req_size_ptr, last_token_indices_ptr, draft_seq_lens_ptr,
             draft_query_start_loc_ptr, query_start_loc_ptr,
         )
 
@@ -267,7 +280,7 @@ def launch(
         current_draft_step: int64[1], tail: keep
         flags: int32[4]: broken promises, counted
     """
-    vllm_draft_prefill[(538,)](
+    vllm_draft_prefill[(1034,)](
         idx_mapping,
         query_start_loc,
         seq_lens,

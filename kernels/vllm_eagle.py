@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def vllm_eagle_req(
     program,
     req_size_ptr,
@@ -115,7 +121,8 @@ def vllm_eagle_tok(
     query_start_loc_3 = tl.load(query_start_loc_ptr + every_2, mask=every_2 < req_size, other=0)
     tok_length_3 = tl.minimum(tl.maximum(next_query_3 - query_start_loc_3, 0), 8192)
     req_total = tl.sum(tl.where(every_2 < req_size, tok_length_3, 0))
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         # next_query = query_start_loc[req.index + 1]
         next_query = tl.load(query_start_loc_ptr + req + 1)
         query_start_loc = tl.load(query_start_loc_ptr + req)
@@ -169,6 +176,9 @@ def vllm_eagle_tok(
         backup_6 = tl.where(holds_8, sampled_6, backup_5)
         backup_7 = tl.where(holds_9, sampled_7, backup_6)
         backup_8 = tl.where(holds_10, sampled_8, backup_7)
+        broken = tl.full([1024], 0, tl.int32)
+        broken_2 = tl.full([1024], 0, tl.int32)
+        broken_3 = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, tok_length, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < tok_length
@@ -190,11 +200,14 @@ def vllm_eagle_tok(
             tl.store(input_ids_ptr + tok_index, token, mask=tok_live & (holds_12 & holds_13))
             tl.store(positions_ptr + tok_index, target_positions, mask=tok_live & holds_13)
             # index outside target_tokens
-            count(flags_ptr + 1, tok_live & (holds_14 & ~holds_15))
+            broken = broken + (tok_live & (holds_14 & ~holds_15)).to(tl.int32)
             # index outside target_positions
-            count(flags_ptr + 2, tok_live & (~holds_13))
+            broken_2 = broken_2 + (tok_live & (~holds_13)).to(tl.int32)
             # more points than the capacity of tok
-            count(flags_ptr + 3, tok_live & (8192 <= tok_index))
+            broken_3 = broken_3 + (tok_live & (8192 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
+        count_all(flags_ptr + 2, broken_2)
+        count_all(flags_ptr + 3, broken_3)
 
 
 @triton.jit(
@@ -222,7 +235,7 @@ def vllm_eagle(
     positions_ptr,  # int64[tok], tail: keep
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """536 programs; each kind of work takes a range of them."""
+    """1032 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_eagle_req(
@@ -292,7 +305,7 @@ def launch(
         positions: int64[tok], tail: keep
         flags: int32[4]: broken promises, counted
     """
-    vllm_eagle[(536,)](
+    vllm_eagle[(1032,)](
         sampled,
         sampled.stride(0),
         discarded,

@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -54,13 +54,15 @@ def vllm_flashinfer_entry(
 ):
     """paged_kv_indices: one row of req a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = (seq_lens + 15) // 16
         every = tl.arange(0, 1024)
         seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
         entry_length_2 = (seq_lens_2 + 15) // 16
         entry_start_before = tl.sum(tl.where(every < req, entry_length_2, 0))
+        broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, entry_length, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)
             entry_live = entry_offset < entry_length
@@ -68,7 +70,8 @@ def vllm_flashinfer_entry(
             block_table = tl.load(block_table_ptr + req * block_table_stride + entry_offset, mask=entry_live, other=0)
             tl.store(paged_kv_indices_ptr + entry_index, block_table, mask=entry_live & (entry_index < 1048576))
             # more points than the capacity of entry
-            count(flags_ptr + 0, entry_live & (1048576 <= entry_index))
+            broken = broken + (entry_live & (1048576 <= entry_index)).to(tl.int32)
+        count_all(flags_ptr + 0, broken)
 
 
 @triton.jit
@@ -103,19 +106,19 @@ def vllm_flashinfer(
     paged_kv_last_page_len_ptr,  # int32[req], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """537 programs; each kind of work takes a range of them."""
+    """1033 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_flashinfer_req(
             program, req_size_ptr, paged_kv_indptr_ptr, seq_lens_ptr, paged_kv_last_page_len_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         vllm_flashinfer_entry(
             program - 8, req_size_ptr, seq_lens_ptr, paged_kv_indices_ptr, block_table_ptr,
             block_table_stride, flags_ptr,
         )
     else:
-        vllm_flashinfer_req_tail(program - 536, req_size_ptr, paged_kv_indptr_ptr, seq_lens_ptr)
+        vllm_flashinfer_req_tail(program - 1032, req_size_ptr, paged_kv_indptr_ptr, seq_lens_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -153,7 +156,7 @@ def launch(
         paged_kv_last_page_len: int32[req], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    vllm_flashinfer[(537,)](
+    vllm_flashinfer[(1033,)](
         seq_lens,
         block_table,
         block_table.stride(0),

@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def vllm_flashinfer_mixed_req(
     program,
     req_size_ptr,
@@ -187,6 +193,7 @@ def vllm_flashinfer_mixed_entry(
         own_2 = tl.minimum(tl.maximum(req_value_4 % 128 - 48, 0), 16)
         entry_length_2 = (req_value_4 // 128 * 16 + own_2 + 15) // 16
         entry_start_before = tl.sum(tl.where(every_2 < req, entry_length_2, 0))
+        broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, entry_length, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)
             entry_live = entry_offset < entry_length
@@ -194,7 +201,8 @@ def vllm_flashinfer_mixed_entry(
             block_table = tl.load(block_table_ptr + req * block_table_stride + entry_offset, mask=entry_live, other=0)
             tl.store(paged_kv_indices_ptr + entry_index, block_table, mask=entry_live & (entry_index < 1048576))
             # more points than the capacity of entry
-            count(flags_ptr + 3, entry_live & (1048576 <= entry_index))
+            broken = broken + (entry_live & (1048576 <= entry_index)).to(tl.int32)
+        count_all(flags_ptr + 3, broken)
 
 
 @triton.jit

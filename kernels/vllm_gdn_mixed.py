@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def vllm_gdn_mixed_req(
     program,
     req_size_ptr,
@@ -183,7 +189,8 @@ def vllm_gdn_mixed_rest_tok(
 ):
     """non_spec_token_indx: one row of req a program, rest_tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         num_drafts = tl.load(num_drafts_ptr + req)
         # verifies = num_drafts >= 0
         verifies = 0 <= num_drafts
@@ -201,6 +208,7 @@ def vllm_gdn_mixed_rest_tok(
         query_len_3 = tl.maximum(query_start_loc_2 - start_2, 0)
         query_len_4 = tl.minimum(query_len_3, 8192)
         req_before = tl.sum(tl.where(every < req, tl.where(0 < (~verifies_2).to(tl.int32), query_len_4, 0), 0))
+        broken = tl.full([1024], 0, tl.int32)
         for rest_tok_first in range(0, tl.where(~verifies, query_len_2, 0), 1024):
             rest_tok_offset = rest_tok_first + tl.arange(0, 1024)
             rest_tok_live = rest_tok_offset < tl.where(~verifies, query_len_2, 0)
@@ -209,7 +217,8 @@ def vllm_gdn_mixed_rest_tok(
             non_spec_token_indx = (start + rest_tok_offset).to(tl.int64)
             tl.store(non_spec_token_indx_ptr + rest_tok_index, non_spec_token_indx, mask=rest_tok_live & ((rest_tok_index < 8192) & ~verifies))
             # more points than the capacity of rest_tok
-            count(flags_ptr + 1, rest_tok_live & (~verifies) & (8192 <= rest_tok_index))
+            broken = broken + (rest_tok_live & (~verifies) & (8192 <= rest_tok_index)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
 
 
 @triton.jit
@@ -253,6 +262,7 @@ def vllm_gdn_mixed_conv(
         conv_start = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
         req_count_2 = tl.where(req_live, (~verifies).to(tl.int32), 0)
         rest_start = rest_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count_2), 0), 1, keep_dims=True)
+        broken = tl.full([4, 64], 0, tl.int32)
         for conv_first in range(0, tl.max(tl.where(~verifies, conv_length, 0)), 64):
             conv_offset = conv_first + tl.arange(0, 64)[None, :]
             conv_live = req_live & (conv_offset < tl.where(~verifies, conv_length, 0))
@@ -261,7 +271,8 @@ def vllm_gdn_mixed_conv(
             tl.store(batch_ptr_ptr + conv_index, rest_start, mask=conv_live & (holds & ~verifies))
             tl.store(token_chunk_offset_ptr_ptr + conv_index, conv_offset, mask=conv_live & (holds & ~verifies))
             # more points than the capacity of conv
-            count(flags_ptr + 2, conv_live & (~verifies) & (2048 <= conv_index))
+            broken = broken + (conv_live & (~verifies) & (2048 <= conv_index)).to(tl.int32)
+        count_all(flags_ptr + 2, broken)
 
 
 @triton.jit
@@ -304,6 +315,7 @@ def vllm_gdn_mixed_chunk(
         chunk_start = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
         req_count_2 = tl.where(req_live, (~verifies).to(tl.int32), 0)
         rest_start = rest_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count_2), 0), 1, keep_dims=True)
+        broken = tl.full([4, 64], 0, tl.int32)
         for chunk_first in range(0, tl.max(tl.where(~verifies, chunk_length, 0)), 64):
             chunk_offset = chunk_first + tl.arange(0, 64)[None, :]
             chunk_live = req_live & (chunk_offset < tl.where(~verifies, chunk_length, 0))
@@ -313,7 +325,8 @@ def vllm_gdn_mixed_chunk(
             tl.store(chunk_indices_ptr + chunk_value, rest_start, mask=chunk_live & ((chunk_value < 2304) & ~verifies))
             tl.store(chunk_indices_ptr + chunk_value_2, chunk_offset, mask=chunk_live & ((chunk_value_2 < 2304) & ~verifies))
             # more points than the capacity of chunk
-            count(flags_ptr + 3, chunk_live & (~verifies) & (1152 <= chunk_index))
+            broken = broken + (chunk_live & (~verifies) & (1152 <= chunk_index)).to(tl.int32)
+        count_all(flags_ptr + 3, broken)
 
 
 @triton.jit
@@ -437,7 +450,7 @@ def vllm_gdn_mixed(
     chunk_offsets_ptr,  # int64[rest + 1], tail: the total
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """1180 programs; each kind of work takes a range of them."""
+    """1676 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_gdn_mixed_req(
@@ -456,34 +469,34 @@ def vllm_gdn_mixed(
             program - 72, req_size_ptr, num_drafts_ptr, block_table_ptr, block_table_stride,
             spec_state_indices_ptr,
         )
-    elif program < 664:
+    elif program < 1160:
         vllm_gdn_mixed_rest_tok(
             program - 136, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             non_spec_token_indx_ptr, flags_ptr,
         )
-    elif program < 920:
+    elif program < 1416:
         vllm_gdn_mixed_conv(
-            program - 664, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
+            program - 1160, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
             token_chunk_offset_ptr_ptr, flags_ptr,
         )
-    elif program < 1176:
+    elif program < 1672:
         vllm_gdn_mixed_chunk(
-            program - 920, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, chunk_indices_ptr,
+            program - 1416, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, chunk_indices_ptr,
             flags_ptr,
         )
-    elif program < 1177:
+    elif program < 1673:
         vllm_gdn_mixed_spec_tail(
-            program - 1176, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
+            program - 1672, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             spec_query_start_loc_ptr,
         )
-    elif program < 1178:
+    elif program < 1674:
         vllm_gdn_mixed_rest_tail(
-            program - 1177, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
+            program - 1673, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             non_spec_query_start_loc_ptr, chunk_offsets_ptr,
         )
     else:
         vllm_gdn_mixed_conv_tail(
-            program - 1178, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
+            program - 1674, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
             token_chunk_offset_ptr_ptr,
         )
 
@@ -559,7 +572,7 @@ def launch(
         chunk_offsets: int64[rest + 1], tail: the total
         flags: int32[4]: broken promises, counted
     """
-    vllm_gdn_mixed[(1180,)](
+    vllm_gdn_mixed[(1676,)](
         num_drafts,
         query_start_loc,
         seq_lens,

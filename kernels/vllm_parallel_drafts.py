@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def vllm_parallel_drafts_req(
     program,
     req_size_ptr,
@@ -201,7 +207,8 @@ def vllm_parallel_drafts_draft(
     req a program, draft in its lanes.
     """
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         query_start_loc = tl.load(query_start_loc_ptr + req + 1)
         # start = query_start_loc[req]
         start = tl.load(query_start_loc_ptr + req)
@@ -263,6 +270,9 @@ def vllm_parallel_drafts_draft(
         backup_8 = tl.where(holds_11, sampled_8, backup_7)
         holds_16 = 0 < query_len_2
         holds_18 = start < 8192
+        broken = tl.full([1024], 0, tl.int32)
+        broken_2 = tl.full([1024], 0, tl.int32)
+        broken_3 = tl.full([1024], 0, tl.int32)
         for draft_first in range(0, draft_length, 1024):
             draft_offset = draft_first + tl.arange(0, 1024)
             draft_live = draft_offset < draft_length
@@ -305,11 +315,14 @@ def vllm_parallel_drafts_draft(
             tl.store(is_masked_token_mask_ptr + draft_index, is_masked_token_mask, mask=draft_live & holds)
             tl.store(slot_mapping_ptr + draft_index, slot_mapping, mask=draft_live & holds)
             # index outside target_tokens
-            count(flags_ptr + 1, draft_live & (holds_14 & ~holds_15))
+            broken = broken + (draft_live & (holds_14 & ~holds_15)).to(tl.int32)
             # index outside target_positions
-            count(flags_ptr + 2, draft_live & (holds_17 & ~holds_18))
+            broken_2 = broken_2 + (draft_live & (holds_17 & ~holds_18)).to(tl.int32)
             # more points than the capacity of draft
-            count(flags_ptr + 4, draft_live & (14336 <= draft_index))
+            broken_3 = broken_3 + (draft_live & (14336 <= draft_index)).to(tl.int32)
+        count_all(flags_ptr + 1, broken)
+        count_all(flags_ptr + 2, broken_2)
+        count_all(flags_ptr + 4, broken_3)
 
 
 @triton.jit
@@ -322,7 +335,8 @@ def vllm_parallel_drafts_tok(
 ):
     """hidden_state_mapping: one row of req a program, tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         query_start_loc = tl.load(query_start_loc_ptr + req + 1)
         # start = query_start_loc[req]
         start = tl.load(query_start_loc_ptr + req)
@@ -337,13 +351,15 @@ def vllm_parallel_drafts_tok(
         tok_start_before = tl.sum(tl.where(every < req, query_len_4, 0))
         draft_length = query_len_4 + 6
         draft_start_before = tl.sum(tl.where(every < req, draft_length, 0))
+        broken = tl.full([1024], 0, tl.int32)
         for tok_first in range(0, query_len_2, 1024):
             tok_offset = tok_first + tl.arange(0, 1024)
             tok_live = tok_offset < query_len_2
             tok_index = tok_start_before + tok_offset
             tl.store(hidden_state_mapping_ptr + tok_index, draft_start_before + tok_offset, mask=tok_live & (tok_index < 8192))
             # more points than the capacity of tok
-            count(flags_ptr + 3, tok_live & (8192 <= tok_index))
+            broken = broken + (tok_live & (8192 <= tok_index)).to(tl.int32)
+        count_all(flags_ptr + 3, broken)
 
 
 @triton.jit
@@ -404,7 +420,7 @@ def vllm_parallel_drafts(
     hidden_state_mapping_ptr,  # int32[tok], tail: keep
     flags_ptr,  # int32[5]: broken promises, counted
 ):
-    """1121 programs; each kind of work takes a range of them."""
+    """2113 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_parallel_drafts_req(
@@ -418,7 +434,7 @@ def vllm_parallel_drafts(
             program - 8, req_size_ptr, query_start_loc_ptr, cu_num_drafts_ptr, sampled_ptr,
             sampled_stride, discarded_ptr, token_indices_to_sample_ptr,
         )
-    elif program < 592:
+    elif program < 1088:
         vllm_parallel_drafts_draft(
             program - 64, req_size_ptr, query_start_loc_ptr, input_ids_ptr, cu_num_drafts_ptr,
             sampled_ptr, sampled_stride, discarded_ptr, backup_tokens_ptr, target_tokens_ptr,
@@ -426,13 +442,13 @@ def vllm_parallel_drafts(
             is_masked_token_mask_ptr, slot_mapping_ptr, block_table_ptr, block_table_stride,
             flags_ptr,
         )
-    elif program < 1120:
+    elif program < 2112:
         vllm_parallel_drafts_tok(
-            program - 592, req_size_ptr, query_start_loc_ptr, hidden_state_mapping_ptr, flags_ptr,
+            program - 1088, req_size_ptr, query_start_loc_ptr, hidden_state_mapping_ptr, flags_ptr,
         )
     else:
         vllm_parallel_drafts_req_tail(
-            program - 1120, req_size_ptr, draft_query_start_loc_ptr, query_start_loc_ptr,
+            program - 2112, req_size_ptr, draft_query_start_loc_ptr, query_start_loc_ptr,
         )
 
 
@@ -512,7 +528,7 @@ def launch(
         hidden_state_mapping: int32[tok], tail: keep
         flags: int32[5]: broken promises, counted
     """
-    vllm_parallel_drafts[(1121,)](
+    vllm_parallel_drafts[(2113,)](
         sampled,
         sampled.stride(0),
         discarded,

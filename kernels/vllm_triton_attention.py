@@ -114,7 +114,8 @@ def vllm_triton_attention_col(
     """input_block_table: one row of padded a program, col in its lanes."""
     padded_size = tl.minimum(tl.load(padded_size_ptr), 1024)
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for padded in range(program, padded_size, 528):
+    padded = program
+    if padded < padded_size:
         # real = padded.index < req.size
         real = padded < req_size
         idx_mapping = tl.load(idx_mapping_ptr + padded, mask=real, other=0)
@@ -244,7 +245,7 @@ def vllm_triton_attention(
     rswa_prefix_lens_ptr,  # int32[req], tail: keep
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """681 programs; each kind of work takes a range of them."""
+    """1177 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         vllm_triton_attention_tok(
@@ -256,25 +257,25 @@ def vllm_triton_attention(
             program - 64, req_size_ptr, seq_lens_ptr, num_computed_tokens_ptr, idx_mapping_ptr,
             query_start_loc_ptr, rswa_prefix_lens_ptr, prompt_len_ptr, flags_ptr,
         )
-    elif program < 600:
+    elif program < 1096:
         vllm_triton_attention_col(
             program - 72, padded_size_ptr, req_size_ptr, num_blocks_ptr, idx_mapping_ptr,
             input_block_table_ptr, block_table_ptr, block_table_stride,
         )
-    elif program < 664:
+    elif program < 1160:
         vllm_triton_attention_span(
-            program - 600, req_size_ptr, num_mm_spans_ptr, idx_mapping_ptr, mm_spans_ptr,
+            program - 1096, req_size_ptr, num_mm_spans_ptr, idx_mapping_ptr, mm_spans_ptr,
             mm_spans_stride_0, mm_spans_stride_1, mm_prefix_range_ptr,
         )
-    elif program < 665:
-        vllm_triton_attention_req_tail(program - 664, req_size_ptr, seq_lens_ptr)
-    elif program < 673:
+    elif program < 1161:
+        vllm_triton_attention_req_tail(program - 1160, req_size_ptr, seq_lens_ptr)
+    elif program < 1169:
         vllm_triton_attention_tok_tail(
-            program - 665, req_size_ptr, query_start_loc_ptr, slot_mapping_ptr,
+            program - 1161, req_size_ptr, query_start_loc_ptr, slot_mapping_ptr,
         )
     else:
         vllm_triton_attention_span_tail(
-            program - 673, req_size_ptr, padded_size_ptr, mm_prefix_range_ptr,
+            program - 1169, req_size_ptr, padded_size_ptr, mm_prefix_range_ptr,
         )
 
 
@@ -336,7 +337,7 @@ def launch(
         rswa_prefix_lens: int32[req], tail: keep
         flags: int32[2]: broken promises, counted
     """
-    vllm_triton_attention[(681,)](
+    vllm_triton_attention[(1177,)](
         idx_mapping,
         query_start_loc,
         num_computed_tokens,

@@ -12,6 +12,12 @@ def count(flag, broken):
 
 
 @triton.jit
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+
+
+@triton.jit
 def vllm_window_attention_kept(
     program,
     req_size_ptr,
@@ -157,7 +163,8 @@ def vllm_window_attention_key(
 ):
     """swa_token_to_batch: one row of req a program, key in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    req = program
+    if req < req_size:
         query_start_loc = tl.load(query_start_loc_ptr + req + 1)
         query_start_loc_2 = tl.load(query_start_loc_ptr + req)
         # query_len = query_start_loc[req.index + 1] - query_start_loc[req]
@@ -189,13 +196,15 @@ def vllm_window_attention_key(
         key_length_2 = tl.where(holds_2, seen_2, 0)
         req_before = tl.sum(tl.where(every < req, tl.where(0 < req_value, key_length_2, 0), 0))
         extend_start_before = tl.sum(tl.where(every < req, req_value, 0))
+        broken = tl.full([1024], 0, tl.int32)
         for key_first in range(0, tl.where(holds, key_length, 0), 1024):
             key_offset = key_first + tl.arange(0, 1024)
             key_live = key_offset < tl.where(holds, key_length, 0)
             key_index = req_before + key_offset
             tl.store(swa_token_to_batch_ptr + key_index, extend_start_before, mask=key_live & ((key_index < 131072) & holds))
             # more points than the capacity of key
-            count(flags_ptr + 2, key_live & holds & (131072 <= key_index))
+            broken = broken + (key_live & holds & (131072 <= key_index)).to(tl.int32)
+        count_all(flags_ptr + 2, broken)
 
 
 @triton.jit
@@ -348,7 +357,7 @@ def vllm_window_attention(
     num_prefills_ptr,  # int32[1], tail: keep
     flags_ptr,  # int32[3]: broken promises, counted
 ):
-    """1052 programs; each kind of work takes a range of them."""
+    """1548 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 512:
         vllm_window_attention_kept(
@@ -361,27 +370,27 @@ def vllm_window_attention(
             swa_cu_seqlens_ptr, swa_seq_starts_ptr, later_query_start_loc_ptr,
             prefill_query_start_loc_ptr, flags_ptr,
         )
-    elif program < 1048:
+    elif program < 1544:
         vllm_window_attention_key(
             program - 520, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, swa_token_to_batch_ptr,
             flags_ptr,
         )
-    elif program < 1049:
+    elif program < 1545:
         vllm_window_attention_batch(
-            program - 1048, num_extends_ptr, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
+            program - 1544, num_extends_ptr, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
             num_prefills_ptr,
         )
-    elif program < 1050:
+    elif program < 1546:
         vllm_window_attention_extend_tail(
-            program - 1049, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, swa_cu_seqlens_ptr,
+            program - 1545, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, swa_cu_seqlens_ptr,
         )
-    elif program < 1051:
+    elif program < 1547:
         vllm_window_attention_later_tail(
-            program - 1050, req_size_ptr, query_start_loc_ptr, later_query_start_loc_ptr,
+            program - 1546, req_size_ptr, query_start_loc_ptr, later_query_start_loc_ptr,
         )
     else:
         vllm_window_attention_prompt_tail(
-            program - 1051, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
+            program - 1547, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
             prefill_query_start_loc_ptr,
         )
 
@@ -441,7 +450,7 @@ def launch(
         num_prefills: int32[1], tail: keep
         flags: int32[3]: broken promises, counted
     """
-    vllm_window_attention[(1052,)](
+    vllm_window_attention[(1548,)](
         query_start_loc,
         seq_lens,
         block_table,

@@ -8,7 +8,19 @@ from collections.abc import Iterable, Sequence
 import jinja2
 
 from metaplan.assets import folder
-from metaplan.program import Atomic, Barrier, Count, If, Let, Loop, Program, Remark, Stmt, Store
+from metaplan.program import (
+    Atomic,
+    Barrier,
+    Count,
+    CountAll,
+    If,
+    Let,
+    Loop,
+    Program,
+    Remark,
+    Stmt,
+    Store,
+)
 
 _INDENT = "    "
 _WIDTH = 100
@@ -34,10 +46,12 @@ def lines(body: tuple[Stmt, ...], depth: int) -> list[str]:
                     out.append(f"{pad}# {note}")
                 where = f", mask={mask}" if mask else ""
                 out.append(f'{pad}tl.atomic_{how}({pointer}, {value}{where}, sem="relaxed")')
-            case Count(pointer, mask, note):
+            case Count(pointer, mask, note, _):
                 if note:
                     out.append(f"{pad}# {note}")
                 out.append(f"{pad}count({pointer}, {mask})")
+            case CountAll(pointer, times):
+                out.append(f"{pad}count_all({pointer}, {times})")
             case Barrier():
                 out.append(f"{pad}tl.debug_barrier()")
             case Remark(text):

@@ -9,6 +9,7 @@ from functools import cached_property
 from metaplan import codegen, ir, text, unrolling
 from metaplan.explain import as_json, as_text
 from metaplan.lower.program import lower
+from metaplan.passes.counting import Blocks
 from metaplan.passes.cut import Stages, cut
 from metaplan.passes.pipeline import stages as passed
 from metaplan.program import Program
@@ -67,7 +68,7 @@ def build(
     while True:
         made = list(passed(plan, sizes, unrolled))
         bound, placed = made[0][1], made[-1][1]
-        stages = cut(placed)
+        stages = cut(placed, Blocks(limits.compared, limits.counted))
         chosen = tuple(schedule(p, target, limits, stages.kept) for p in stages.plans)
         more = unrolling.held_between(stages, chosen)
         if not more:

@@ -39,11 +39,20 @@ class Atomic:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """One more in the flag ``pointer`` for every lane where ``mask`` holds."""
+    """One more in the flag ``pointer`` for every lane of a tile of ``shape`` where ``mask`` holds."""
 
     pointer: str
     mask: str
     note: str = ""
+    shape: str = "()"
+
+
+@dataclass(frozen=True, slots=True)
+class CountAll:
+    """What each lane has counted in ``times``, in the flag ``pointer``."""
+
+    pointer: str
+    times: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,7 @@ class If:
     body: tuple[Stmt, ...]
 
 
-Stmt: TypeAlias = Let | Store | Atomic | Count | Barrier | Remark | Loop | If
+Stmt: TypeAlias = Let | Store | Atomic | Count | CountAll | Barrier | Remark | Loop | If
 
 
 class Role(Enum):

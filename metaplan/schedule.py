@@ -8,14 +8,17 @@ program finds its own start by summing the counts of the rows before it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 from metaplan import catalogue, ir
 from metaplan.copies import mentioned, of_output
+from metaplan.limits import LIMITS as LIMITS
+from metaplan.limits import Limits as Limits
 from metaplan.looking import rows_along, sequence, sums_above, updated
 from metaplan.ranges import Ranges
 from metaplan.sums import frame, normal, sums
+from metaplan.tallies import tallies
 from metaplan.target import Target
 from metaplan.works import Partial as Partial
 from metaplan.works import Schedule as Schedule
@@ -24,48 +27,6 @@ from metaplan.works import Work as Work
 from metaplan.works import power as power
 from metaplan.works import same_lanes as same_lanes
 from metaplan.writes import Write, writes
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The constants of the schedule, as calibrated on an H200 (bench/tune.py)."""
-
-    recompute: int = 1 << 16
-    """points that a program sums by itself; beyond, a first launch sums blocks of rows"""
-    block_rows: int = 512
-    """rows of such a block"""
-    scan_tile: int = 1024
-    """points of one step of a sum"""
-    lanes: int = 512
-    """the widest tile of a row"""
-    long: int = 1024
-    """rows of more points have a program to themselves, and tiles of so many"""
-    wide_lanes: int = 64
-    """the same where a program has several rows"""
-    waves: int = 4
-    """programs that a processor holds at once, about: with more of them a program loops"""
-    short: int = 32
-    """rows of at most so many points are flattened into one vector with their neighbours"""
-    vector: int = 128
-    """points of such a vector"""
-    askers: int = 16
-    """most points that ask another axis side by side: each is a row of a sweep"""
-    wide_rows: int = 16
-    """most rows that a program takes beside lanes"""
-    packed: int = 64
-    """rows of more points are not padded to their bound: each point looks up its row"""
-    sought: int = 4096
-    """most rows that it looks among"""
-    folded: int = 32
-    """most rows that a program takes along a fold"""
-    spread: int = 2
-    """programs for each processor, from where on they take more rows instead"""
-    num_warps: int = 4
-    unroll: int = 16
-    """copies that are written out where a divisor depends on them; more of them share their lines"""
-
-
-LIMITS = Limits()
 
 
 def schedule(
@@ -84,12 +45,20 @@ def schedule(
         plan,
         tuple(works),
         tuple(tails),
-        limits.num_warps,
+        _num_warps(works, ranges, limits),
         limits.scan_tile,
         tuple(reasons),
         tuple(partials),
         kept,
     )
+
+
+def _num_warps(works: Iterable[Work], ranges: Ranges, limits: Limits) -> int:
+    """One where a single program goes along a fold: with more, they wait for each other at every point."""
+    folds = [w for w in works if w.sequence is not None and not w.rows]
+    every = (e for w in folds for e in ir.walk(*w.roots) if isinstance(e, ir.Across))
+    widest = max((ranges.points(e.over) for e in every), default=1)
+    return 1 if folds and widest <= limits.one_warp else limits.num_warps
 
 
 def _partials(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Partial]:
@@ -162,6 +131,8 @@ def _shaped(
     if not axes:
         return Work("batch", (), None, (), ())
     last = axes[-1]
+    if tallies(axes, roots, ranges):
+        return Work(f"{last.name}_counts", axes[:-1], last, (), (), tallies=True)
     if found := rows_along(axes, roots):
         whole = any(isinstance(e, ir.Sort) for e in found)
         name = f"{last.name}_{'sorted' if whole else 'rows'}"
@@ -186,7 +157,7 @@ def _alike(a: Work, b: Work) -> bool:
         return False
     if a.reduces != b.reduces or len(a.rows) != len(b.rows):
         return False
-    if a.sequence != b.sequence or a.whole != b.whole:
+    if a.sequence != b.sequence or a.whole != b.whole or a.tallies != b.tallies:
         return False
     if a.lanes is None or b.lanes is None:
         return a.lanes is b.lanes and all(map(same_lanes, a.rows, b.rows))
@@ -264,6 +235,9 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
         tile = power(bound) if w.whole else tile
         return replace(w, tile=tile, programs=-(-bound // tile))
     points = _points(w, ranges)
+    if w.tallies:
+        assert w.lanes is not None
+        return replace(w, tile=power(ranges.bound(w.lanes)), programs=min(points, room))
     if _packs(w, ranges, limits):
         w, points = replace(w, packed=True), _packed_rows(w, ranges)
     if w.sequence is not None:
@@ -287,6 +261,8 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
     bound = ranges.bound(w.lanes)
     rows = 1
     long = bound > limits.long
+    if bound >= limits.turns * limits.long:
+        room = max(target.processors * limits.long_waves // prod(c.count for c in w.copies), 1)
     alone = _scans_lanes(w) and (bound > limits.short or points * bound > limits.recompute)
     if not (long or alone or _asks(w.roots, w.axes)):
         rows = max(1, min(power(points // (limits.spread * target.processors)), limits.wide_rows))
@@ -371,6 +347,8 @@ def _reason(w: Work, ranges: Ranges) -> str:
         return f"{where}: {w.programs} programs"
     rows = " x ".join(f"{a.name} {n}" for a, n in zip(w.rows, w.widths(ranges), strict=True))
     lanes = "flattened" if w.lanes is None else f"{w.tile} lanes of {w.lanes.name}"
+    if w.tallies and w.lanes is not None:
+        lanes = f"its points counted by all {ranges.bound(w.lanes)} keys at once"
     if w.in_order:
         lanes = "then what lies below each"
     if w.sequence is not None:

@@ -10,7 +10,7 @@ from metaplan.passes.place import index
 
 _TAKEN = frozenset(
     {"tl", "triton", "program", "block", "split", "first", "cell", "range"}
-    | {"count", "floor_div", "floor_mod"}
+    | {"count", "count_all", "floor_div", "floor_mod"}
 )
 
 

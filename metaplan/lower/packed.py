@@ -26,7 +26,7 @@ class Packed:
         bound = base.shared.ranges.bound(self.root)
         names, block = base.shared.names, base.prelude
         self.live = base.plain(ir.Size(self.last, loc=self.last.loc))
-        points = beside(base, self.root, (self.root,), bound, power(bound), Form("scalar"))
+        points = beside(base, self.root, (self.root,), bound, power(bound))
         self.count, self.end = (
             names.fresh(f"{self.last.name}_{word}") for word in ("count", "end")
         )

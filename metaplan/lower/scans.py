@@ -49,6 +49,7 @@ class Wanted:
 
     scans: list[ir.Scan] = field(default_factory=list[ir.Scan])
     totals: list[ir.Reduce] = field(default_factory=list[ir.Reduce])
+    asked: set[ir.Axis] = field(default_factory=set[ir.Axis])
     limits: dict[str, str] = field(default_factory=dict[str, str])
     done: dict[ir.Scan | ir.Reduce, str] = field(default_factory=dict[ir.Scan | ir.Reduce, str])
 
@@ -93,6 +94,8 @@ class Summing(Tile):
                     totals.setdefault(whole(e))
                 case ir.Size(ir.Ragged() | ir.Part() as axis):
                     totals.setdefault(whole(total_of(axis)))
+                case ir.Across():
+                    wanted.asked.add(e.over)
                 case _:
                     pass
         wanted.scans, wanted.totals = list(scans), list(totals)
@@ -234,9 +237,7 @@ class Summing(Tile):
         axes, widths = frame(over), self._rows()
         if len(axes) > len(widths):
             return Before(block.first)
-        inner = 1
-        for width in widths[len(axes) :]:
-            inner *= width
+        inner = prod(widths[len(axes) :])
         first = block.first if inner == 1 else f"{tight(block.first)} // {inner}"
         if len(axes) == 1:
             return Before(first)
@@ -296,12 +297,16 @@ class Summing(Tile):
     def total(self, e: ir.Reduce) -> str:
         """A combination over the whole batch; one pass makes all that a branch of axes needs."""
         wanted = self.root().wanted or Wanted()
+        if e not in wanted.done and e.over in wanted.asked:
+            from metaplan.lower.sweeps import total_beside
+
+            wanted.done |= total_beside(self, e)
         if e not in wanted.done:
             near = [t for t in wanted.totals if t not in wanted.done and self._beside(t, e)]
             deepest = max((len(frame(t.over)) for t in near), default=0)
             near = _one_branch([t for t in near if len(frame(t.over)) >= deepest - 1])
             group = near if e in near else [e]
-            made = [Sum(self._total_name(t), t.of, t.over, None, t.op) for t in group]
+            made = [Sum(self.total_name(t), t.of, t.over, None, t.op) for t in group]
             pass_over(self, self.prelude, made)
             wanted.done.update({t: m.name for t, m in zip(group, made, strict=True)})
         return wanted.done[e]
@@ -312,9 +317,8 @@ class Summing(Tile):
         ready = [ir.Scan(t.of, t.over) in partials for t in (a, b)]
         return ready[0] == ready[1] and _one_pass(a, b)
 
-    def _total_name(self, e: ir.Reduce) -> str:
-        names = self.shared.names
-        return names.fresh(names.wish(e) or f"{e.over.name}_total")
+    def total_name(self, e: ir.Reduce) -> str:
+        return self.shared.names.fresh(self.shared.names.wish(e) or f"{e.over.name}_total")
 
     def root(self) -> Summing:
         tile: Tile = self

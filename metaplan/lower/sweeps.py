@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 from metaplan import ir
-from metaplan.lower.emit import TRITON, Level, Text, Tile, joined
+from metaplan.lower.emit import LOOKS, TRITON, Level, Text, Tile, joined
 from metaplan.lower.passes_over import combined, coordinates, length_of, tight, zero
 from metaplan.lower.scans import Summing
 from metaplan.passes.lazy import conjuncts
 from metaplan.passes.room import grid
 from metaplan.passes.simplify import stored_at
 from metaplan.program import Let, Loop, Stmt
+from metaplan.ranges import Ranges
 from metaplan.schedule import power
 from metaplan.sums import frame, normal
+from metaplan.tallies import Tally, tally
 from metaplan.text import ATOM
 
 _POINTS = 8192  # of all rows of a tile
+_CARRIED = 4096  # the same where each lane carries what it has found from tile to tile
 
 
 def swept(tile: Summing, e: ir.Across) -> Text:
@@ -28,71 +32,124 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     level = asker.levels[depth - 1] if depth else None
     rows = level.count if level is not None else 1
     axes = frame(e.over) if grid(e.over) else (e.over,)
+    if (
+        level is not None
+        and level.shape == "lanes"
+        and (counted := tally(e, shared.ranges)) is not None
+    ):
+        return _tallied(asker, e, axes, counted)
     bound = 1
     for axis in axes:
         bound *= shared.ranges.bound(axis) if grid(e.over) else shared.ranges.capacity(axis)
     wide = min(power(bound), max(_POINTS // rows, 16), 4 * shared.scan_tile)
-    looped = bound > wide
     out = asker.block(depth)
     name = shared.names.fresh(shared.names.wish(e) or f"{e.over.name}_{e.op.value}")
-    body: list[Stmt] = [] if looped else out
-    first = shared.names.fresh(f"{e.over.name}_first") if looped else ""
     form = Form.of(asker, level)
     given = {g: _named(asker, g.of, form, rows) for g in ir.asked(e.of)}
-    if not looped:
-        points = beside(asker, e.over, axes, bound, wide, form)
-    else:
-        stop = _live(asker, axes, bound)
-        last = _end(e, stored_at(e.over, shared.ranges))
-        if last is not None:
-            text, differs = given[last]
-            most = f"tl.max({text})" if differs and form.kind != "scalar" else text
-            stop = f"tl.minimum({stop}, {most})"
-        points = Swept(asker, e.over, axes, body, out, first, stop, wide)
-    mixed = _Mixed(points, given, form)
-    value = mixed.masked(e)
-    dtype = ir.dtype_of(e)
-    own = f"tl.{e.op.value}({value}, {form.along})"
-    if not looped:
-        out.append(Let(name, own, shared.names.note(e)))
+    if bound <= wide:
+        value = _Mixed(beside(asker, e.over, axes, bound, wide), given, form).masked(e)
+        out.append(Let(name, f"tl.{e.op.value}({value}, {form.along})", shared.names.note(e)))
         return name, ATOM
-    empty = f"tl.full({form.shape(rows)}, {e.op.identity(dtype)}, tl.{dtype.value})"
-    out.append(
-        Let(name, zero(e.op, dtype) if form.kind == "scalar" else empty, shared.names.note(e))
-    )
-    body.append(Let(name, combined(e.op, name, own)))
+    # Lane by lane inside the loop, across lanes once behind it.
+    wide = min(wide, max(_CARRIED // rows, 16))
+    first = shared.names.fresh(f"{e.over.name}_first")
+    start, stop = _window(e, given, form, _live(asker, axes, bound), shared.ranges)
+    if not stop.isidentifier():
+        last = shared.names.fresh(f"{e.over.name}_stop")
+        out.append(Let(last, stop))
+        stop = last
+    parts, dtype = shared.names.fresh(f"{name}_parts"), ir.dtype_of(e)
+    shape = f"[{wide}]" if form.kind == "scalar" else f"[{rows}, {wide}]"
+    out.append(Let(parts, f"tl.full({shape}, {e.op.identity(dtype)}, tl.{dtype.value})"))
+    body: list[Stmt] = []
+    points = Swept(asker, e.over, axes, body, out, first, stop, wide)
+    value = _Mixed(points, given, form).masked(e)
+    body.append(Let(parts, combined(e.op, parts, value)))
     body.extend(points.after)
-    out.append(Loop(first, "0", points.stop, str(wide), tuple(body)))
+    out.append(Loop(first, start, stop, str(wide), tuple(body)))
+    out.append(Let(name, f"tl.{e.op.value}({parts}, {form.along})", shared.names.note(e)))
     return name, ATOM
 
 
-def _end(e: ir.Across, place: ir.Expr) -> ir.Given | None:
-    """What is asked for, if only points before that place count."""
+def _tallied(asker: Summing, e: ir.Across, axes: tuple[ir.Axis, ...], counted: Tally) -> Text:
+    """All lanes of a row at once, by a histogram of the keys of its block of points."""
+    shared, level = asker.shared, asker.levels[-1]
+    first, bound = asker.at(counted.first, 6), prod(shared.ranges.bound(a) for a in axes)
+    live = _live(asker, axes, bound)
+    points = Swept(asker, e.over, axes, level.block, level.block, first, live, counted.points)
+    keys = shared.ranges.bound(level.axis)
+    tests = [*counted.where]
+    if not shared.ranges.of(counted.key).inside(0, keys - 1):
+        quiet, key = e.loc.unnamed(), counted.key
+        tests.append(ir.Bin(ir.Op.LE, ir.Const(0, loc=quiet), key, loc=quiet))
+        tests.append(ir.Bin(ir.Op.LT, key, ir.Const(keys, loc=quiet), loc=quiet))
+    mask = joined(points.levels[-1].live, *map(points.plain, tests))
+    name = shared.names.fresh(shared.names.wish(e) or f"{e.over.name}_counts")
+    made = f"tl.histogram({points.plain(counted.key)}, {level.count}, mask={mask})"
+    level.block.append(Let(name, made, shared.names.note(e)))
+    return name, ATOM
+
+
+def _window(
+    e: ir.Across, given: Mapping[ir.Given, tuple[str, bool]], form: Form, live: str, ranges: Ranges
+) -> tuple[str, str]:
+    """The places between which the points that count lie, for all that ask side by side."""
+
+    def of_all(g: ir.Given, least: str) -> str:
+        text, differs = given[g]
+        return f"tl.{least}({text})" if differs and form.kind != "scalar" else text
+
+    first, last = _limits(e, stored_at(e.over, ranges))
+    start = "0"
+    if first is not None and not any(isinstance(x, ir.Scan) for x in ir.walk(e.of)):
+        start = of_all(first, "min")
+        start = start if ranges.of(first.of).lo >= 0 else f"tl.maximum({start}, 0)"
+    return start, live if last is None else f"tl.minimum({live}, {of_all(last, 'max')})"
+
+
+def _limits(e: ir.Across, place: ir.Expr) -> tuple[ir.Given | None, ir.Given | None]:
+    """From which place on and before which one points count, where what is asked says so."""
+    first = last = None
     match e:
         case ir.Across(ir.Monoid.SUM, ir.Cast(test)):
             for c in conjuncts(test):
-                if isinstance(c, ir.Bin) and c.op is ir.Op.LT and c.lhs == place:
-                    return c.rhs if isinstance(c.rhs, ir.Given) else None
-            return None
+                match c:
+                    case ir.Bin(ir.Op.LT, lhs, ir.Given() as end) if lhs == place:
+                        last = last or end
+                    case ir.Bin(ir.Op.LE, ir.Given() as begin, rhs) if rhs == place:
+                        first = first or begin
+                    case _:
+                        pass
         case _:
-            return None
+            pass
+    return first, last
 
 
 def beside(
-    asker: Summing, over: ir.Axis, axes: tuple[ir.Axis, ...], bound: int, wide: int, form: Form
+    asker: Summing, over: ir.Axis, axes: tuple[ir.Axis, ...], bound: int, wide: int
 ) -> Swept:
-    """All points of ``over`` as one tile, the same for everything that asks them.
-
-    One point that asks at a time: read once, in front of all of them.
-    """
-    owner = asker.root() if form.kind == "scalar" else asker
+    """All points of ``over`` as one tile, the same for everything that asks them: read once, in front of it."""
+    owner = asker.root()
     if over not in owner.sweeps:
-        block = owner.block(len(owner.levels))
-        stop = _live(owner, axes, bound)
+        stop, block = _live(owner, axes, bound), owner.prelude
         owner.sweeps[over] = Swept(owner, over, axes, block, block, "", stop, wide)
     found = owner.sweeps[over]
     assert isinstance(found, Swept)
     return found
+
+
+def total_beside(tile: Summing, e: ir.Reduce) -> dict[ir.Scan | ir.Reduce, str]:
+    """A combination of plain values over the batch, from the tile that other points ask; empty where it holds no such."""
+    bound = tile.shared.ranges.bound(e.over)
+    plain = not ir.tried(e) and not any(isinstance(x, LOOKS) for x in ir.walk(e.of))
+    one = grid(e.over) and ir.parent(e.over) is None and bound <= tile.shared.scan_tile
+    if not (plain and one):
+        return {}
+    points, name = beside(tile, e.over, (e.over,), bound, power(bound)), tile.total_name(e)
+    nothing = e.op.identity(ir.dtype_of(e.of))
+    every = f"tl.where({points.levels[-1].live}, {points.typed(e.of)}, {nothing})"
+    tile.prelude.append(Let(name, f"tl.{e.op.value}({every})"))
+    return {e: name}
 
 
 def _named(asker: Summing, e: ir.Expr, form: Form, rows: int) -> tuple[str, bool]:

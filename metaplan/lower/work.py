@@ -8,12 +8,14 @@ from metaplan import ir
 from metaplan.ir import Op
 from metaplan.looking import sequence
 from metaplan.lower import copies
+from metaplan.lower.behind import counted_behind, helpers
 from metaplan.lower.emit import Level, Shared, joined
 from metaplan.lower.folds import carried_along, fold_loop
 from metaplan.lower.names import names
 from metaplan.lower.packed import Packed
 from metaplan.lower.partials import by_scan
 from metaplan.lower.passes_over import coordinates, length_of
+from metaplan.lower.places import many, shape
 from metaplan.lower.rows import row_by_row
 from metaplan.lower.scans import Block, Summing
 from metaplan.lower.stores import stored
@@ -30,11 +32,12 @@ def region(schedule: Schedule, work: Work, kernel: str) -> tuple[Region, tuple[s
     shared = Shared(
         schedule.plan, Ranges(), names(schedule.plan), schedule.scan_tile, by_scan(schedule)
     )
-    body = [*copies.chosen(shared, work.copies, work.programs), *_Body(shared, work).lines()]
+    lines = [*copies.chosen(shared, work.copies, work.programs), *_Body(shared, work).lines()]
+    body = tuple(counted_behind(shared.names, lines))
     title = _title(work)
     name = f"{kernel}_{work.name}"
-    made = Region(name, title, tuple(shared.params), work.programs, tuple(body))
-    return copies.times(made, work.copies), tuple(shared.helpers)
+    made = Region(name, title, tuple(shared.params), work.programs, body)
+    return copies.times(made, work.copies), (*shared.helpers, *dict.fromkeys(helpers(body)))
 
 
 def _title(work: Work) -> str:
@@ -381,8 +384,8 @@ class _Body:
                 # a promise that is broken whatever the data says
                 bad = "tl.full((), True, tl.int1)" if bad == "True" else bad
                 flag = f"{self.shared.use('flags_ptr')} + {number}"
-                self.shared.helpers.setdefault("count")
-                counts.append(Count(flag, bad, check.message))
+                of = shape(tile) if many(tile) else "()"
+                counts.append(Count(flag, bad, check.message, of))
         if self.work.in_order and any(w.target is not None for w in writes) and tile.above:
             out.append(Barrier()) if len(tile.levels) > len(self.work.rows) else None
         out.extend(stores)

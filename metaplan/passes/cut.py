@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from metaplan import ir
 from metaplan.ir import Op
+from metaplan.passes.counting import Blocks
 from metaplan.passes.keeping import Keeper
 from metaplan.passes.last import last_wins
 from metaplan.passes.simplify import simplify
@@ -26,18 +27,31 @@ class Stages:
         return tuple(sorted(every, key=lambda c: c.number))
 
 
-def cut(plan: ir.Plan) -> Stages:
-    """``plan`` as the launches that it takes."""
+def cut(plan: ir.Plan, blocks: Blocks) -> Stages:
+    """``plan`` as the launches that it takes; ``blocks``: when many points are counted in blocks."""
     numbered = replace(plan, checks=tuple(replace(c, number=n) for n, c in enumerate(plan.checks)))
-    return _Cut(*last_wins(numbered)).stages()
+    whole, winners = last_wins(numbered)
+    made = _Cut(whole, winners, blocks)
+    stages, folds = made.stages(), made.keeper.folds()
+    if len(stages.plans) == 1 or not folds:
+        return stages
+    # one program goes along a fold of the batch: what others can compute behind it, they do
+    short = _Cut(whole, winners, blocks, folds).stages()
+    return short if len(short.plans) <= len(stages.plans) else stages
 
 
 class _Cut:
     """Says which launch computes what."""
 
-    def __init__(self, whole: ir.Plan, winners: tuple[ir.Input, ...]) -> None:
+    def __init__(
+        self,
+        whole: ir.Plan,
+        winners: tuple[ir.Input, ...],
+        blocks: Blocks,
+        apart: frozenset[ir.Axis] = frozenset(),
+    ) -> None:
         self.whole, self.winners = whole, {i.name: i for i in winners}
-        self.keeper = Keeper(whole)
+        self.keeper, self.apart = Keeper(whole, blocks), apart
         self.outputs: dict[int, list[ir.Output]] = {}
 
     def stages(self) -> Stages:
@@ -98,10 +112,12 @@ class _Cut:
 
     def _output(self, o: ir.Output) -> ir.Output:
         """``o`` for the first launch that can compute it; what is kept by then is read."""
+        self.keeper.apart = self.apart
         made = self._rewritten(o)
         self.keeper.read(self.keeper.kept(self._level(made)))
         made = self._rewritten(o)
         self.keeper.read({})
+        self.keeper.apart = frozenset()
         return made
 
     def _rewritten(self, o: ir.Output) -> ir.Output:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from metaplan import catalogue, ir
-from metaplan.ir import Combine, Op
+from metaplan.ir import Combine, Op, When
 from metaplan.looking import bound_elsewhere, sequence, updated
 from metaplan.naming import assigned_name
+from metaplan.passes.counting import Blocks, Counting
+from metaplan.passes.elsewhere import both, inlined, left_before, moved
 from metaplan.passes.place import index
 from metaplan.passes.rewrite import Rewriter
 from metaplan.passes.room import cells, grid, padded
@@ -29,13 +31,15 @@ ONE_TILE = 1024
 class Keeper:
     """Rewrites expressions for the place where they are computed; collects what is kept."""
 
-    def __init__(self, plan: ir.Plan) -> None:
+    def __init__(self, plan: ir.Plan, blocks: Blocks) -> None:
         self.ranges = Ranges()
         self.levels: dict[str, int] = {}
         """Of each buffer between launches, the launch that fills it."""
         self.stored: list[tuple[ir.Input, ir.Output]] = []
         self.shapes: list[ir.Dense] = []
         self.read({})
+        self.apart: frozenset[ir.Axis] = frozenset()
+        """Axes along which only what is carried is computed: the rest reads it in the next launch."""
         self._folding = 0
         self._along: ir.Expr | None = None
         self._made: ir.Expr | None = None
@@ -46,6 +50,7 @@ class Keeper:
         self._sources: dict[tuple[ir.Expr, ir.Axis | None, bool], ir.Input] = {}
         self._known: dict[object, ir.Expr] = {}
         self._tidy = Rewriter(Simplify(self.ranges).rule).expr
+        self._counting = Counting(self, plan, blocks)
 
     def read(self, ready: Mapping[ir.Expr, int]) -> None:
         """``ready`` may be read instead of computed from now on, where that makes nothing wait."""
@@ -90,7 +95,7 @@ class Keeper:
 
     def _once(self, e: ir.Expr, place: object, made: Callable[[], ir.Expr]) -> ir.Expr:
         """What becomes of ``e`` at one place is the same whoever asks."""
-        key = e, place, self._folding, self._along, self._made, self._readable
+        key = e, place, self._folding, self._along, self._made, self._readable, self.apart
         if key not in self._known:
             self._known[key] = made()
         return self._known[key]
@@ -113,7 +118,7 @@ class Keeper:
                 inner = self.inside(of, ir.chain(to), rows)
                 return replace(e, of=inner, over=self.axis(over), to=self.place(to))
             case ir.Across():
-                return self._sweep(e)
+                return self._counting(e) or self.swept(e)
             case ir.At():
                 return self._elsewhere(e, here(e.index))
             # a short row is summed up again for the points below it
@@ -129,12 +134,16 @@ class Keeper:
                 self._along = outer
                 return replace(e, of=inner, over=self.axis(over))
             case ir.Fold(axis, inits, steps, _, _, when):
-                own_axis = ir.parent(axis) if when is ir.When.LAST else axis
-                past = self._along is not None and when is ir.When.LAST
-                elsewhere = (
-                    past or isinstance(self._along, ir.Sort) or frame(own_axis) != frame(own)
-                )
-                if elsewhere or (self._owned(axis) and own is not None):
+                if axis in self.apart and when is When.BEFORE:
+                    return self._before(e)
+                own_axis = ir.parent(axis) if when is When.LAST else axis
+                past = self._along is not None and when is When.LAST
+                elsewhere = past or axis in self.apart or frame(own_axis) != frame(own)
+                if (
+                    elsewhere
+                    or isinstance(self._along, ir.Sort)
+                    or (self._owned(axis) and own is not None)
+                ):
                     return self.keep(e, own_axis)
                 inits = tuple(map(here, inits))
                 steps = tuple(self._stepped(x, axis) for x in steps)
@@ -143,6 +152,11 @@ class Keeper:
                 return self.keep(e, None)
             case _:
                 return self._rebuilt(e, tuple(here(c) for c in ir.children(e)))
+
+    def _before(self, e: ir.Fold) -> ir.Expr:
+        """What is carried to a point of a fold of the batch: what the point before has left."""
+        place, source = self.tidy_index(e.axis), self.source(replace(e, when=When.AFTER), e.axis)
+        return left_before(e, place, source, self._value(e.inits[e.at], None))
 
     def _stepped(self, e: ir.Expr, axis: ir.Axis) -> ir.Expr:
         """A step reads what is sorted from memory: no row lies in its lanes."""
@@ -198,7 +212,7 @@ class Keeper:
             case ir.RowScan(_, over) | ir.Sort(_, over):
                 return self.keep(e, over)
             case ir.Fold(axis, _, _, _, _, when):
-                return self.keep(e, ir.parent(axis) if when is ir.When.LAST else axis)
+                return self.keep(e, ir.parent(axis) if when is When.LAST else axis)
             case ir.Bisect() if ir.axis_of(e) is None and self._searched(e):
                 return self.value(e, None)
             case ir.Across() | ir.Bisect():
@@ -216,7 +230,7 @@ class Keeper:
 
     # ------------------------------------------------------------- sweeps
 
-    def _sweep(self, e: ir.Across) -> ir.Expr:
+    def swept(self, e: ir.Across) -> ir.Expr:
         """A sweep reads the points of its axis one tile after the other."""
         return replace(e, of=self._swept(e.of, e.over), over=self.axis(e.over))
 
@@ -269,11 +283,11 @@ class Keeper:
             free = bound_elsewhere(e)
             if free is not None:
                 raise catalogue.too_deep(free.loc, e.loc)
-            outer = self.ready, self._updated, self._along, self._made
-            self._updated, self._along, self._made = [], None, e
+            outer = self.ready, self.apart, self._updated, self._along, self._made
+            self.apart, self._updated, self._along, self._made = frozenset(), [], None, e
             self.read({})
             value, own = self.value(e, axis), self.place(axis)
-            ready, self._updated, self._along, self._made = outer
+            ready, self.apart, self._updated, self._along, self._made = outer
             self.read(ready)
             self._sources[e, axis, packed] = self._store(e, value, own, packed)
         return self._sources[e, axis, packed]
@@ -281,33 +295,49 @@ class Keeper:
     def _store(self, e: ir.Expr, value: ir.Expr, axis: ir.Axis | None, packed: bool) -> ir.Input:
         if packed and isinstance(axis, ir.Part):
             raise catalogue.part_sorted(axis.name, e.loc)
-        name = self._name(e, axis)
-        shape, put = axis, None
+        name, ranges = self.name(_wish(e, axis)), self.ranges
         if axis is not None and not packed:
-            shape = ir.Dense(f"{name}_cells", None, cells(axis, self.ranges), loc=e.loc)
-            self.shapes.append(shape)
-            put = ir.Put(axis, (padded(axis, self.ranges),), Combine.DISTINCT, loc=e.loc)
-        span, dtype = self.ranges.of(value), ir.dtype_of(e)
+            return self.store(name, value, axis, padded(axis, ranges), cells(axis, ranges))
+        return self._filled(name, value, axis, axis, None)
+
+    def store(
+        self, name: str, value: ir.Expr, axis: ir.Axis, place: ir.Expr, cells: int
+    ) -> ir.Input:
+        """The buffer ``name`` of ``cells`` cells: ``value`` at each point of ``axis``, in the cell ``place``."""
+        shape = ir.Dense(f"{name}_cells", None, cells, loc=value.loc)
+        self.shapes.append(shape)
+        put = ir.Put(axis, (place,), Combine.DISTINCT, loc=value.loc)
+        return self._filled(name, value, axis, shape, put)
+
+    def _filled(
+        self,
+        name: str,
+        value: ir.Expr,
+        axis: ir.Axis | None,
+        shape: ir.Axis | None,
+        put: ir.Put | None,
+    ) -> ir.Input:
+        span, dtype, loc = self.ranges.of(value), ir.dtype_of(value), value.loc
         dims = () if shape is None else (shape.name,)
-        source = ir.Input(name, dtype, dims, lo=span.lo, hi=span.hi, loc=e.loc)
-        stored = ir.Output(name, dtype, shape, (value,), ir.Keep(loc=e.loc), put=put, loc=e.loc)
+        source = ir.Input(name, dtype, dims, lo=span.lo, hi=span.hi, loc=loc)
+        stored = ir.Output(name, dtype, shape, (value,), ir.Keep(loc=loc), put=put, loc=loc)
         self.levels[name] = max(self.level(value), self.axis_level(axis))
         self.stored.append((source, stored))
         return source
 
     def kept(self, below: int) -> dict[ir.Expr, int]:
         """What is kept, at its own points, by launches in front of number ``below``."""
-        found = (
-            (e, i)
-            for (e, at, packed), i in self._sources.items()
-            if at == ir.axis_of(e) and not packed
-        )
-        levels = {e: self.levels[i.name] for e, i in found}
+        every = [(e, at, i) for (e, at, packed), i in self._sources.items() if not packed]
+        levels = {e: self.levels[i.name] for e, at, i in every if at == ir.axis_of(e)}
         return {e: n for e, n in levels.items() if n < below}
 
-    def _name(self, e: ir.Expr, axis: ir.Axis | None) -> str:
-        kind = type(e).__name__.lower()
-        wish = assigned_name(e.loc) or f"{axis.name if axis is not None else 'batch'}_{kind}"
+    def folds(self) -> frozenset[ir.Axis]:
+        """The axes that one program goes along, from end to end, for what is kept of it."""
+        every = (e for e, _, _ in self._sources if isinstance(e, ir.Fold))
+        return frozenset(e.axis for e in every if ir.parent(e.axis) is None)
+
+    def name(self, wish: str) -> str:
+        """A name that nothing of the plan has, for what is kept of ``wish``."""
         name, count = f"{wish}_kept", 1
         while name in self._taken:
             count += 1
@@ -326,12 +356,12 @@ class Keeper:
         live: ir.Expr = ir.Bin(Op.LT, place, size, loc=quiet)
         room = self.ranges.capacity(axis)
         if self.ranges.points(axis) > room:
-            live = _both(live, ir.Bin(Op.LT, place, ir.Const(room, kind, loc=quiet), loc=quiet))
+            live = both(live, ir.Bin(Op.LT, place, ir.Const(room, kind, loc=quiet), loc=quiet))
         if self.ranges.of(place).lo < 0:
-            live = _both(ir.Bin(Op.LE, ir.Const(0, kind, loc=quiet), place, loc=quiet), live)
+            live = both(ir.Bin(Op.LE, ir.Const(0, kind, loc=quiet), place, loc=quiet), live)
         if inlined(e.of, e.axis):
             other = ir.Const(e.other, ir.dtype_of(e.of), loc=quiet)
-            return ir.Where(live, _moved(e.of, e.axis, place, live), other, loc=e.loc)
+            return ir.Where(live, moved(e.of, e.axis, place, live), other, loc=e.loc)
         return ir.Load(self.source(e.of, e.axis, packed=True), (place,), live, e.other, loc=e.loc)
 
     # ------------------------------------------------------------- levels
@@ -359,27 +389,9 @@ class Keeper:
 _LOOKS = ir.Scan | ir.Reduce | ir.RowScan | ir.Sort | ir.Fold | ir.At | ir.Bisect | ir.Across
 
 
-def inlined(of: ir.Expr, axis: ir.Axis) -> bool:
-    """Whether a value at another point is computed there: it needs nothing but that point."""
-    if not isinstance(axis, ir.Root):
-        return False
-    plain = ir.Const | ir.Load | ir.Bin | ir.Not | ir.Where | ir.Cast | ir.Offset | ir.Choice
-    return all(isinstance(x, plain) for x in ir.walk(of))
-
-
-def _moved(e: ir.Expr, axis: ir.Axis, place: ir.Expr, live: ir.Expr) -> ir.Expr:
-    """``e`` at the point ``place`` of its root axis, where such a point is."""
-    match e:
-        case ir.Offset(own) if own == axis:
-            wide = ir.dtype_of(place) is ir.DType.I64
-            return ir.Cast(place, ir.DType.I32, loc=e.loc) if wide else place
-        case ir.Load(_, at, guard):
-            moved = tuple(_moved(i, axis, place, live) for i in at)
-            inner = live if guard is None else _both(live, _moved(guard, axis, place, live))
-            return replace(e, index=moved, guard=inner)
-        case _:
-            return ir.rebuild(e, tuple(_moved(c, axis, place, live) for c in ir.children(e)))
-
-
-def _both(a: ir.Expr, b: ir.Expr) -> ir.Expr:
-    return ir.Bin(Op.AND, a, b, loc=b.loc.unnamed())
+def _wish(e: ir.Expr, axis: ir.Axis | None) -> str:
+    """What people would call ``e`` at the points of ``axis``."""
+    if isinstance(e, ir.Fold):
+        return f"{e.carries[e.at].name}_{e.when.value}"
+    kind = type(e).__name__.lower()
+    return assigned_name(e.loc) or f"{axis.name if axis is not None else 'batch'}_{kind}"

@@ -88,6 +88,9 @@ class _Lazy(Rewriter):
             case ir.Load(_, index):
                 if self._coarser(e, cond):
                     return self.expr(e)
+                known = self._known(e, cond)
+                if known is not None:
+                    return known
                 return replace(e, index=tuple(self.under(i, cond) for i in index), guard=cond)
             case ir.Expect(of, lo, hi) if not self._ranges.of(of).inside(lo, hi):
                 # Nothing is promised on the side that is not taken.
@@ -98,6 +101,17 @@ class _Lazy(Rewriter):
                 new = ir.rebuild(e, tuple(self.under(c, cond) for c in ir.children(e)))
                 return self._named_axes(new)
 
+    def _known(self, e: ir.Load, cond: ir.Expr) -> ir.Expr | None:
+        """The same element as ``cond`` itself has read it, in front of all that it guards."""
+        held = conjuncts(cond)
+        for x in _here(cond):
+            if x.source != e.source or (x.guard is not None and x.guard not in held):
+                continue
+            own = (self.expr(i) if x.guard is None else self.under(i, x.guard) for i in e.index)
+            if x.index == tuple(own):
+                return x
+        return None
+
     def _coarser(self, e: ir.Load, cond: ir.Expr) -> bool:
         """On a coarser axis than ``cond``, and inside whatever it says."""
         if len(ir.chain(ir.axis_of(e))) >= len(ir.chain(ir.axis_of(cond))):
@@ -106,6 +120,16 @@ class _Lazy(Rewriter):
             self._ranges.of(i).inside(0, extent - 1)
             for extent, i in zip(self._plan.extents(e.source), e.index, strict=True)
         )
+
+
+def _here(e: ir.Expr) -> Iterator[ir.Load]:
+    """The loads that a point makes for ``e`` itself."""
+    elsewhere = ir.Scan | ir.Reduce | ir.RowScan | ir.Across | ir.Sort | ir.Fold | ir.Bisect | ir.At
+    if isinstance(e, ir.Load):
+        yield e
+    if not isinstance(e, elsewhere):
+        for c in ir.children(e):
+            yield from _here(c)
 
 
 def _both(a: ir.Expr, b: ir.Expr) -> ir.Expr:

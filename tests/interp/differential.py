@@ -25,7 +25,7 @@ from metaplan.compiler import Built, build
 from metaplan.lower.program import lower
 from metaplan.program import Role
 from metaplan.runtime.lists import addresses
-from metaplan.schedule import Schedule
+from metaplan.schedule import LIMITS, Limits, Schedule
 from metaplan.target import DEFAULT
 from tests.running import array, garbage, garbage_buffers
 
@@ -85,9 +85,13 @@ class Compiled:
     """One built plan with its kernels loaded; ``change`` forces another legal schedule."""
 
     def __init__(
-        self, plan: ir.Plan, sizes: Mapping[str, int], change: Change | None = None
+        self,
+        plan: ir.Plan,
+        sizes: Mapping[str, int],
+        change: Change | None = None,
+        limits: Limits = LIMITS,
     ) -> None:
-        self.built: Built = build(plan, sizes, DEFAULT)
+        self.built: Built = build(plan, sizes, DEFAULT, limits)
         if change is not None:
             chosen = tuple(map(change, self.built.schedules))
             program = lower(chosen, self.built.stages.promises)

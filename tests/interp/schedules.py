@@ -29,7 +29,7 @@ def rows(count: int) -> Callable[[Work, Ranges], Work]:
     """``count`` rows a program, and a program for every block of rows."""
 
     def change(w: Work, ranges: Ranges) -> Work:
-        if not w.rows or w.in_order:
+        if not w.rows or w.in_order or w.tallies:
             return w
         made = replace(w, rows_per_program=count, splits=1)
         return replace(made, programs=_blocks(made, ranges))
@@ -46,7 +46,7 @@ def few(w: Work, ranges: Ranges) -> Work:
 
 def narrow(w: Work, ranges: Ranges) -> Work:
     """Half as many lanes as a row needs, so that a program loops along it; two share a row."""
-    if not w.rows or w.lanes is None or w.in_order or w.whole or _scans_lanes(w):
+    if not w.rows or w.lanes is None or w.in_order or w.whole or w.tallies or _scans_lanes(w):
         return w
     bound = ranges.bound(w.lanes)
     tile = max(power(bound) // 2, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Annotated
 
 import foreign
@@ -12,6 +14,8 @@ from schedules import CHANGES
 
 import metaplan as mp
 from metaplan import i32
+from metaplan.schedule import LIMITS
+from tests.running import garbage_buffers
 from tests.samples import SAMPLES, Sample
 
 pytestmark = pytest.mark.interp
@@ -44,6 +48,23 @@ def test_a_large_capacity_with_few_live_requests(sample: Sample) -> None:
 def test_another_schedule_changes_no_result(sample: Sample, change: str) -> None:
     compiled = Compiled(sample.plan.ir, sample.sizes, CHANGES[change])
     for seed, live in ((1, 2), (2, sample.sizes["req"])):
+        check(sample, compiled, seed, live)
+
+
+@pytest.mark.parametrize("change", [None, "few-programs", "two-rows", "one-by-one-sums"])
+@pytest.mark.parametrize("name", ["buckets", "keys"])
+def test_keys_that_are_counted_in_blocks(name: str, change: str | None) -> None:
+    """The same counts and ranks as by comparing each two points, which is another way to launch them."""
+    sample = next(s for s in SAMPLES if s.name == name)
+    limits = replace(LIMITS, compared=0, counted=4)
+    compiled = Compiled(sample.plan.ir, sample.sizes, CHANGES[change] if change else None, limits)
+    compared = Compiled(sample.plan.ir, sample.sizes).built
+    assert "tl.histogram" in compiled.built.source
+    assert "tl.histogram" not in compared.source
+    # interpreted, a histogram leaves out what lies beyond its bins; on a GPU nothing says so
+    within = r"tl\.histogram\(far, 8, mask=\w+ & \(0 <= far\) & \(far < 6\)\)"
+    assert name != "keys" or re.search(within, compiled.built.source)
+    for seed, live in enumerate((0, 1, sample.sizes["req"] - 1, sample.sizes["req"])):
         check(sample, compiled, seed, live)
 
 
@@ -102,3 +123,28 @@ def test_scattered_rows_longer_than_a_tile() -> None:
         for seed, lengths in enumerate(([3000, 0, 2999], [1, 1025], [])):
             key = np.arange(len(lengths)) * 5 % 7
             compare(compiled, {"n": np.array(lengths), "key": key, "req": len(lengths)}, seed)
+
+
+@mp.plan
+def strays(
+    n: Annotated[i32, "req", mp.between(0, 3000)], x: Annotated[i32, "req", mp.between(-9, 9)]
+):
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    short = mp.ragged(req, mp.minimum(n, 9))
+    more = mp.fold(short, lambda c: dict(s=c.s + 1), s=mp.carry(0, 0, 4))
+    within = mp.expect(tok.offset % 7 + x, 0, 5)
+    return dict(within=mp.tail(within, -1), more=mp.tail(more.after.s, -1))
+
+
+@pytest.mark.parametrize("change", [None, "narrow", "two-rows", "few-programs"])
+def test_every_broken_promise_in_a_loop_is_counted(change: str | None) -> None:
+    compiled = Compiled(strays.ir, {"req": 4}, CHANGES[change] if change else None)
+    assert "count_all" in compiled.built.source
+    n, x = np.array([3000, 0, 1025, 7], np.int32), np.array([0, 9, -2, 3], np.int32)
+    offsets = [np.arange(k) % 7 + v for k, v in zip(n, x, strict=True)]
+    beyond = sum(int(((o < 0) | (o > 5)).sum()) for o in offsets)
+    late = sum(max(min(int(k), 9) - 4, 0) for k in n)
+    buffers = garbage_buffers(compiled.plan, 1)
+    flags = compiled.kernel({"n": n, "x": x}, {"req": 4}, buffers)
+    assert sorted(flags) == sorted([beyond, late])

@@ -113,6 +113,19 @@ def test_the_pipeline_leaves_only_what_lowering_knows() -> None:
     assert [p.__name__ for p in PIPELINE] == ["lazy", "check", "place", "simplify"]
 
 
+def test_what_a_condition_has_read_is_not_read_again() -> None:
+    """But where it was read for other points, or where something else holds, it is."""
+
+    def loads(name: str) -> int:
+        sample = next(s for s in SAMPLES if s.name == "gathers")
+        last = list(stages(sample.plan.ir, sample.sizes))[-1][1]
+        columns = next(o.columns for o in last.outputs if o.name == name)
+        return sum(isinstance(e, ir.Load) and e.source.name == "table" for e in ir.walk(*columns))
+
+    assert loads("again") == 1
+    assert loads("chosen") == 2
+
+
 PRINT = """
 from metaplan.compiler import build
 from metaplan.plans import shipped

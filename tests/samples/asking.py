@@ -156,3 +156,77 @@ def _(given, to: Loops):
     own = [(j * 7 + r) % EXPERTS for r, k in enumerate(n) for j in range(k)]
     to.put("tokens", [own.count(b) for b in range(EXPERTS)])
     to.put("token_rank", [own[:t].count(b) if b > 1 else 0 for t, b in enumerate(own)], -1)
+
+
+@mp.plan
+def windows(n: Annotated[i32, "req", mp.below(5)], key: Annotated[i32, "req", mp.below(3)]):
+    req = mp.axis("req")
+    begin, end = req.index - n, req.index + n
+    behind = mp.given(begin) <= req.index
+    return dict(
+        near=mp.sum(behind & (req.index < mp.given(end)) & (key == mp.given(key)), over=req),
+        from_here=mp.sum(behind & (key != mp.given(key)), over=req),
+        small=mp.sum(behind & (mp.indptr(n) < mp.given(n * 4)), over=req),
+    )
+
+
+@sample(windows, lambda rng, n: counts(rng, n, key=rng.integers(0, 3, n)), req=6)
+def _(given, to: Loops):
+    n, key = given["n"].tolist(), given["key"].tolist()
+    every, before = range(len(n)), start(n)
+    spans = [range(max(r - n[r], 0), min(r + n[r], len(n))) for r in every]
+    to.put("near", [sum(key[t] == key[r] for t in spans[r]) for r in every])
+    late = [range(max(r - n[r], 0), len(n)) for r in every]
+    to.put("from_here", [sum(key[t] != key[r] for t in late[r]) for r in every])
+    to.put("small", [sum(before[t] < n[r] * 4 for t in late[r]) for r in every])
+
+
+@mp.plan
+def keys(
+    key: Annotated[i32, "req", 3, mp.between(-3, 9)],
+    far: Annotated[i32, "req", mp.between(-(1 << 20), 1 << 20)],
+    weight: Annotated[i32, "req", mp.below(4)],
+):
+    req = mp.axis("req")
+    choice = mp.dense(req, 3)
+    bucket = mp.dense(None, 6)
+    beyond = mp.dense(None, 14)
+    own = key[req, choice.offset]
+    heavy = weight > 1
+    some = mp.histogram(own, bucket, where=heavy)
+    return dict(
+        few=mp.histogram(own, bucket),
+        every=mp.histogram(own, beyond),
+        far_few=mp.histogram(far, bucket),
+        some=some,
+        before=mp.indptr(some),
+        rank=mp.on(choice, mp.rank(own)),
+        heavier=mp.on(choice, mp.rank(own, where=heavy)),
+        far_rank=mp.rank(far, where=heavy),
+        of_weight=mp.rank(weight),
+    )
+
+
+def _keys(rng, n):
+    key = rng.integers(-3, 10, (n, 3)).astype(np.int32)
+    far = rng.choice([-(1 << 20), -1, 0, 3, 5, 6, 1 << 20], n).astype(np.int32)
+    return dict(key=key, far=far, weight=rng.integers(0, 4, n).astype(np.int32), req=n)
+
+
+@sample(keys, _keys, req=11)
+def _(given, to: Loops):
+    far, weight = given["far"].tolist(), given["weight"].tolist()
+    key = [k for row in given["key"].tolist() for k in row]
+    heavy = [w > 1 for w in weight for _ in range(3)]
+    some = [sum(k == b and h for k, h in zip(key, heavy, strict=True)) for b in range(6)]
+    to.put("few", [key.count(b) for b in range(6)])
+    to.put("every", [key.count(b) for b in range(14)])
+    to.put("far_few", [far.count(b) for b in range(6)])
+    to.put("some", some)
+    to.put("before", start(some))
+    to.put("rank", [key[:t].count(k) for t, k in enumerate(key)])
+    earlier = [[key[s] for s in range(t) if heavy[s]] for t in range(len(key))]
+    to.put("heavier", [before.count(k) for before, k in zip(earlier, key, strict=True)])
+    heaviest = [[far[s] for s in range(t) if weight[s] > 1] for t in range(len(far))]
+    to.put("far_rank", [before.count(f) for before, f in zip(heaviest, far, strict=True)])
+    to.put("of_weight", [weight[:t].count(w) for t, w in enumerate(weight)])

@@ -24,6 +24,7 @@ def gathers(
     return dict(
         guarded=mp.where(real, table[at, tok.offset], 7),
         nested=mp.where(real & (far > 0), table[at, mp.expect(far, 0, 3)], -1),
+        again=mp.where(real, mp.where(table[at, n % 4] > 3, table[at, n % 4] + far, -1), 7),
         chosen=mp.where(table[mp.maximum(at, 0), 1] > 0, table[mp.maximum(at, 0), 2], far),
         promised=mp.expect(far, -5, 5),
         kept=mp.keep(far, where=real),
@@ -53,6 +54,9 @@ def _(given, to: Loops):
         nested.append(read(a, min(max(f, 0), 3)) if a >= 0 and f > 0 else -1)
         chosen.append(read(max(a, 0), 2) if read(max(a, 0), 1) > 0 else f)
     to.put("nested", nested)
+    own = [read(a, k % 4) for a, k in zip(at, np.asarray(given["n"]).tolist(), strict=True)]
+    some = [x + f if x > 3 else -1 for x, f in zip(own, far, strict=True)]
+    to.put("again", [s if a >= 0 else 7 for a, s in zip(at, some, strict=True)])
     to.put("chosen", chosen)
     to.put("promised", [min(max(f, -5), 5) for f in far])
     for r, (a, f) in enumerate(zip(at, far, strict=True)):
