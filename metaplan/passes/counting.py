@@ -52,7 +52,7 @@ class Keeps(Protocol):
     ranges: Ranges
 
     def value(self, e: ir.Expr, own: ir.Axis | None) -> ir.Expr: ...
-    def swept(self, e: ir.Across) -> ir.Expr: ...
+    def swept(self, e: ir.Across, own: ir.Axis | None) -> ir.Expr: ...
     def tidy_index(self, axis: ir.Axis) -> ir.Expr: ...
     def name(self, wish: str) -> str: ...
     def store(
@@ -71,8 +71,8 @@ class Counting:
         self._counts: dict[object, ir.Input] = {}
         self._before: dict[str, ir.Input] = {}
 
-    def __call__(self, e: ir.Across) -> ir.Expr | None:
-        """``e`` read off the counts of blocks; None where its points are compared one by one."""
+    def __call__(self, e: ir.Across, own: ir.Axis | None) -> ir.Expr | None:
+        """``e`` at a point of ``own``, read off the counts of blocks; None where its points are compared one by one."""
         found = same(e, self.ranges)
         if found is None or found.keys not in self._many:
             return None
@@ -80,7 +80,7 @@ class Counting:
         if keys is None or points <= self.blocks.points:
             return None
         if found.earlier:
-            return self._rank(found, *keys, e)
+            return self._rank(found, *keys, e, own)
         return self._histogram(found, *keys, e)
 
     def _pairs(self, e: ir.Across, found: Same) -> int:
@@ -113,7 +113,7 @@ class Counting:
                 ir.Bin(Op.LT, place, ir.Given(_plus(first, self.blocks.points), loc=loc), loc=loc),
                 *([] if found.where is None else [found.where]),
             ]
-            value = self.keeper.swept(_how_many(tests, found.over))
+            value = self.keeper.swept(_how_many(tests, found.over), block)
             at = _plus(_times(ir.Offset(key, loc=loc), many), ir.Offset(block, loc=loc))
             self._counts[known] = self._stored("counts", found, value, key, at, keys * many)
         return self._counts[known]
@@ -146,7 +146,9 @@ class Counting:
         value = ir.Load(counts, (at,), held, loc=loc)
         return ir.Reduce(ir.Monoid.SUM, value, block, asks, loc=e.loc)
 
-    def _rank(self, found: Same, lowest: int, keys: int, e: ir.Across) -> ir.Expr:
+    def _rank(
+        self, found: Same, lowest: int, keys: int, e: ir.Across, own: ir.Axis | None
+    ) -> ir.Expr:
         """The counts of the blocks before, and of the points before in the same block."""
         loc, many = e.loc.unnamed(), self._many_blocks(found.over)
         counts, place = self._counted(found, lowest, keys), self.keeper.tidy_index(found.over)
@@ -156,14 +158,16 @@ class Counting:
             at = _plus(_times(ir.Offset(key, loc=loc), many), ir.Offset(block, loc=loc))
             value = ir.RowScan(ir.Load(counts, (at,), loc=loc), block, loc=loc)
             self._before[counts.name] = self._stored("before", found, value, block, at, keys * many)
-        own = _plus(self.keeper.value(found.asked, ir.axis_of(found.asked)), -lowest)
+        asked = _plus(self.keeper.value(found.asked, own), -lowest)
         number = ir.Bin(Op.DIV, place, ir.Const(self.blocks.points, loc=loc), loc=loc)
-        cell = _plus(_times(own, many), number)
+        cell = _plus(_times(asked, many), number)
         earlier = ir.Load(self._before[counts.name], (cell,), loc=loc)
         assert isinstance(e.of, ir.Cast)
         begin = ir.Given(_times(number, self.blocks.points), loc=loc)
         tests = [ir.Bin(Op.LE, begin, place, loc=loc), e.of.of]
-        return ir.Bin(Op.ADD, earlier, self.keeper.swept(_how_many(tests, found.over)), loc=e.loc)
+        return ir.Bin(
+            Op.ADD, earlier, self.keeper.swept(_how_many(tests, found.over), own), loc=e.loc
+        )
 
 
 def same(e: ir.Across, ranges: Ranges) -> Same | None:

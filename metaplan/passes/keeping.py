@@ -118,7 +118,7 @@ class Keeper:
                 inner = self.inside(of, ir.chain(to), rows)
                 return replace(e, of=inner, over=self.axis(over), to=self.place(to))
             case ir.Across():
-                return self._counting(e) or self.swept(e)
+                return self._counting(e, own) or self.swept(e, own)
             case ir.At():
                 return self._elsewhere(e, here(e.index))
             # a short row is summed up again for the points below it
@@ -230,17 +230,17 @@ class Keeper:
 
     # ------------------------------------------------------------- sweeps
 
-    def swept(self, e: ir.Across) -> ir.Expr:
+    def swept(self, e: ir.Across, own: ir.Axis | None) -> ir.Expr:
         """A sweep reads the points of its axis one tile after the other."""
-        return replace(e, of=self._swept(e.of, e.over), over=self.axis(e.over))
+        return replace(e, of=self._swept(e.of, e.over, own), over=self.axis(e.over))
 
-    def _swept(self, x: ir.Expr, over: ir.Axis) -> ir.Expr:
+    def _swept(self, x: ir.Expr, over: ir.Axis, own: ir.Axis | None) -> ir.Expr:
         if isinstance(x, ir.Given):
-            return replace(x, of=self.value(x.of, ir.axis_of(x.of)))
+            return replace(x, of=self.value(x.of, own))
         if isinstance(x, ir.Across):
             return self.keep(x, ir.axis_of(x))
         if ir.asked(x):
-            return ir.rebuild(x, tuple(self._swept(c, over) for c in ir.children(x)))
+            return ir.rebuild(x, tuple(self._swept(c, over, own) for c in ir.children(x)))
         if ir.axis_of(x) is None:
             return self.value(x, None)
         if not grid(over):

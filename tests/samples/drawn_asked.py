@@ -158,24 +158,33 @@ def _(given, to: Loops):
 
 @mp.plan
 def asked_by_all(
-    n: Annotated[i32, "tok", mp.below(3)], x: Annotated[i32, "row", mp.between(-20, 20)]
+    n: Annotated[i32, "tok", mp.below(3)],
+    key: Annotated[i32, "req", mp.below(4)],
+    x: Annotated[i32, "tok", mp.between(-20, 20)],
+    state: Annotated[i32, 2, mp.STATE, mp.between(-20, 20)],
 ):
-    """What the points of one row ask with is the same for all of them."""
+    """What all points of a row ask with alike, and what they ask with when their rows have been sorted."""
     req = mp.axis("req")
-    tok = mp.ragged(req, 4)
+    tok = mp.ragged(req, 2)
     row = mp.ragged(tok, n)
-    found = mp.max(mp.where(row.index == mp.given(tok.indptr), x, -99), over=row)
-    return dict(found=mp.on(tok, found))
+    found = mp.max(mp.where(row.index == mp.given(tok.indptr), 1, 0), over=row)
+    return dict(
+        changed=mp.update(state[found], x, combine="last"),
+        sorted=mp.on(row, mp.locate(x, mp.sort(key, over=req))),
+    )
 
 
 def _asked_by_all(rng, n):
-    return {"n": rng.integers(0, 3, 12), "x": rng.integers(-20, 21, 24), "req": n}
+    more = {"x": rng.integers(-20, 21, 6), "state": rng.integers(-20, 21, 2)}
+    return {"n": rng.integers(0, 3, 6), "key": rng.integers(0, 4, n), "req": n, **more}
 
 
 @sample(asked_by_all, _asked_by_all, req=1)
 def _(given, to: Loops):
-    n, x = (np.asarray(given[name]).tolist() for name in ("n", "x"))
-    live = 4 * int(given["req"])
+    n, key, x = (np.asarray(given[name]).tolist() for name in ("n", "key", "x"))
+    live = 2 * len(key)
     points = sum(n[:live])
-    found = [x[4 * r] if 4 * r < points else -99 for r in range(live // 4) for _ in range(4)]
-    to.put("found", found)
+    for t in range(live):
+        to.out["state"][int(2 * (t // 2) < points)] = x[t]
+    found = [sum(v <= k for v in x[:live]) for k in sorted(key)]
+    to.put("sorted", [found[t // 2] for t in range(live) for _ in range(n[t])])
