@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.fuzz.grammar import Grammar
 from tests.fuzz.leaves import ALL, own_dims
+from tests.fuzz.patching import patched
 from tests.fuzz.terms import SPANS, WORDS, Ax, Place, Term
 
 DTYPES = ("i32", "i32", "i32", "i64", "u8", "u16", "bool")
@@ -29,6 +30,8 @@ def outputs(g: Grammar) -> None:
             case _:
                 text = _value(g, axis)
         g.outputs.append((g.fresh("out"), text))
+    if g.chance(0.1):
+        g.outputs.append((g.fresh("out"), patched(g)))
 
 
 def _value(g: Grammar, axis: Ax | None) -> str:
