@@ -46,7 +46,8 @@ def _(given, to: Loops):
     x = x[:live]
     to.put("moved", [v + 1 for v in x], -1)
     to.put("index", list(range(live)))
-    to.put("total", [sum(range(live))])
+    ends = [2 * sum(n[: r + 1]) for r in range(len(n))]
+    to.put("total", [sum(range(end - 2 * k, end)) for end, k in zip(ends, n, strict=True)])
     to.put("asked", [sum(x[:k]) for k in n])
     to.put("running", list(accumulate(x)))
     to.put("there", [x[k] if k < live else 0 for k in n])
