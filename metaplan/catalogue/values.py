@@ -174,3 +174,11 @@ def unused_input(name: str, loc: Loc) -> PlanError:
         loc=loc,
         hint="remove the parameter; an engine would pass it for nothing",
     )
+
+
+def too_nested(levels: int, most: int, loc: Loc) -> PlanError:
+    return PlanError(
+        f"this is made of expressions inside expressions, {levels} levels of them; {most} at most",
+        loc=loc,
+        hint="declare an axis for what a Python loop repeats, and carry it along: mp.fold, mp.sum, mp.max",
+    )

@@ -168,10 +168,32 @@ def _plan(function: Callable[..., Any], trace: Trace, returned: Any) -> ir.Plan:
         opaques=tuple(declared(kernel, function.__name__, made) for kernel in trace.kernels),
         loc=places.declaration(function),
     )
+    _shallow(plan)
     _own(plan)
     read_alone(plan)
     _copied(plan)
     return plan
+
+
+NESTED = 128
+"""Levels of expressions inside expressions: the passes go down them by recursion."""
+
+
+def _shallow(plan: ir.Plan) -> None:
+    """Raises where an expression nests deeper than the passes go."""
+    levels: dict[ir.Expr, int] = {}
+    stack = list(ir.exprs(plan))
+    while stack:
+        e = stack[-1]
+        missing = [c for c in ir.children(e) if c not in levels]
+        if missing:
+            stack += missing
+            continue
+        stack.pop()
+        levels[e] = 1 + max((levels[c] for c in ir.children(e)), default=0)
+    deepest = max(levels, key=lambda e: levels[e], default=None)
+    if deepest is not None and levels[deepest] > NESTED:
+        raise catalogue.too_nested(levels[deepest], NESTED, deepest.loc)
 
 
 def _own(plan: ir.Plan) -> None:

@@ -113,7 +113,7 @@ class Counting:
                 ir.Bin(Op.LT, place, ir.Given(_plus(first, self.blocks.points), loc=loc), loc=loc),
                 *([] if found.where is None else [found.where]),
             ]
-            value = self.keeper.swept(_how_many(tests, found.over), block)
+            value = self.keeper.swept(_how_many(tests, found.over), key)
             at = _plus(_times(ir.Offset(key, loc=loc), many), ir.Offset(block, loc=loc))
             self._counts[known] = self._stored("counts", found, value, key, at, keys * many)
         return self._counts[known]

@@ -7,7 +7,7 @@ earlier launch and read as an input.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from metaplan import catalogue, ir
@@ -91,14 +91,14 @@ class Keeper:
         return made
 
     def _value(self, e: ir.Expr, own: ir.Axis | None) -> ir.Expr:
-        return self._once(e, (own,), lambda: self._computed(e, own))
-
-    def _once(self, e: ir.Expr, place: object, made: Callable[[], ir.Expr]) -> ir.Expr:
-        """What becomes of ``e`` at one place is the same whoever asks."""
-        key = e, place, self._folding, self._along, self._made, self._readable, self.apart
+        key = self._asked(e, (own,))
         if key not in self._known:
-            self._known[key] = made()
+            self._known[key] = self._computed(e, own)
         return self._known[key]
+
+    def _asked(self, e: ir.Expr, place: object) -> object:
+        """What becomes of ``e`` at one place is the same whoever asks: by what it is known."""
+        return e, place, self._folding, self._along, self._made, self._readable, self.apart
 
     def _computed(self, e: ir.Expr, own: ir.Axis | None) -> ir.Expr:
         if e in self.ready:
@@ -188,7 +188,10 @@ class Keeper:
 
     def inside(self, e: ir.Expr, above: Above = (), rows: bool = False) -> ir.Expr:
         """``e`` for a pass over points, under rows of the last axis of ``above`` where ``rows``."""
-        return self._once(e, (above, rows), lambda: self._inside(e, above, rows))
+        key = self._asked(e, (above, rows))
+        if key not in self._known:
+            self._known[key] = self._inside(e, above, rows)
+        return self._known[key]
 
     def _inside(self, e: ir.Expr, above: Above, rows: bool) -> ir.Expr:
         if e in self.ready:
