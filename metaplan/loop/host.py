@@ -72,9 +72,10 @@ class Host:
         """Rows that nobody has."""
         return len(self._free)
 
-    def wanted(self) -> Ints:
-        """int64[rows]: pages that the next step needs of each live row."""
-        tokens = np.minimum(self.upper + self.bounds.reach, self.limits)
+    def wanted(self, steps: int = 0) -> Ints:
+        """int64[rows]: pages that the next step needs of each live row, and ``steps`` steps behind it."""
+        reach = self.bounds.reach + steps * self.bounds.queries
+        tokens = np.minimum(self.upper + reach, self.limits)
         return np.where(self.live, -(-tokens // self.page), 0)
 
     def row(self) -> int:

@@ -25,6 +25,10 @@ from metaplan.loop.state import State
 from metaplan.plans.decode_loop import Settings
 
 
+SOON = 8
+"""Steps: a row that needs a page within so many gets it with the next transfer."""
+
+
 class Loop:
     """Requests that decode together, their state on the device, their results read ``lag`` steps late.
 
@@ -251,14 +255,22 @@ class Loop:
         return self.pool.pages - 1 - self.pool.away - self._promised
 
     def _reserve(self) -> None:
-        """Every live row has pages for its upper bound and one step more."""
+        """Every live row has pages for its upper bound and one step more.
+
+        Where one row needs a page, those that need one soon get theirs with it: a transfer costs what is in it little.
+        """
         host = self.host
-        wanted = host.wanted()
-        short = np.flatnonzero(wanted > host.owned)
-        more = (wanted - host.owned)[short]
-        if int(more.sum()) > self.pool.free:
-            raise catalogue.loop_out_of_pages(int(more.sum()), self.pool.free)
-        for row, count in zip(short.tolist(), more.tolist(), strict=True):
+        more = host.wanted() - host.owned
+        if (more <= 0).all():
+            return
+        soon = host.wanted(SOON) - host.owned
+        if not self.overcommit and int(np.maximum(soon, 0).sum()) <= self.pool.free:
+            more = soon
+        short = np.flatnonzero(more > 0)
+        counts = more[short]
+        if int(counts.sum()) > self.pool.free:
+            raise catalogue.loop_out_of_pages(int(counts.sum()), self.pool.free)
+        for row, count in zip(short.tolist(), counts.tolist(), strict=True):
             self._grow(row, count)
 
     def _grow(self, row: int, count: int) -> None:

@@ -27,6 +27,13 @@ class Sender:
         self._grown: Any = torch.cuda.Event() if on_gpu else None
 
     def send(self, changes: Changes) -> None:
+        plans, growth = self._plans, changes.growth
+        self._apply(changes)
+        # What was prepared ahead has pages for one step more: growth alone does not change it.
+        for step in () if growth else plans.fresh:
+            step()
+
+    def _apply(self, changes: Changes) -> None:
         plans = self._plans
         if self._side is None:
             plans.apply(changes)
@@ -41,5 +48,3 @@ class Sender:
         else:
             plans.apply(changes)
             self._ordered.record()
-        for step in plans.fresh:
-            step()
