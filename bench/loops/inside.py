@@ -42,6 +42,7 @@ class Inside(Side):
             batch.slot_mapping,
             batch.seq_lens,
             batch.block_table,
+            out=batch.samples,
         )
 
     def start(self) -> None:
@@ -96,4 +97,5 @@ class Beside(Inside):
             batch.seq_lens,
             batch.block_table,
             batch.release,
+            out=batch.samples,
         )

@@ -101,8 +101,10 @@ class Llama:
         seq_lens: torch.Tensor,
         block_table: torch.Tensor,
         attended: Callable[[], None] = lambda: None,
+        *,
+        out: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The likeliest next token of each row: ``int64[rows]``.
+        """The likeliest next token of each row, in ``out`` where it is given: ``int64[rows]``.
 
         ``attended`` is called behind the last attention: nothing after it reads the metadata.
         """
@@ -118,7 +120,7 @@ class Llama:
             self._norm(nn.linear(seen, layer["out"]), residual, normed)
             more = nn.linear(self._gate(nn.linear(normed, layer["gate"])), layer["down"])
         self._norm(more, residual, normed)
-        return nn.linear(normed, weights.last).argmax(-1)
+        return torch.argmax(nn.linear(normed, weights.last), -1, out=out)
 
     def _norm(self, more: torch.Tensor, residual: torch.Tensor, out: torch.Tensor) -> None:
         width = self.shape.hidden

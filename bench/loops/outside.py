@@ -92,8 +92,8 @@ class Outside(Side):
     def forward(self) -> None:
         made = self.inputs
         names = ("input_ids", "positions", "slot_mapping", "seq_lens")
-        tokens = self.work.model(*(getattr(made, name) for name in names), self.table)
-        self.sampled.copy_(tokens)
+        given = (getattr(made, name) for name in names)
+        self.work.model(*given, self.table, out=self.sampled)
 
     def start(self) -> None:
         self.requests = Requests(self.work.traffic, self.work.page, self.work.pages)

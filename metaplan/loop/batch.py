@@ -18,7 +18,7 @@ class Batch:
     Attributes:
         rows: b, the rows of the graph that is recorded.
         queries: q = K + 1 tokens of a row: the last sampled one, then the drafts.
-        input_ids: int64[b * q].
+        input_ids: int64[b * q]; any token where the row is padding.
         positions: int64[b * q].
         slot_mapping: int64[b * q], where the token's keys and values go: page * page size + place, or -1 for nowhere.
         seq_lens: int32[b], tokens in the cache once this step's are written; 0 where the row is padding.

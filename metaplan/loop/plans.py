@@ -22,7 +22,7 @@ from metaplan.plans.decode_loop import (
 )
 from metaplan.runtime.step import Step
 
-TOKENS = ("last_tokens", "draft_tokens")
+TOKENS = ("last_tokens",)
 COUNTS = ("lengths", "limits")
 
 
@@ -74,22 +74,23 @@ class Plans:
         self._change()
 
     def _front(self) -> None:
-        """In one launch, or what needs a token here and the rest beside the end of the step before."""
+        """In one launch in front of the model; or beside the end of the step before, all that needs no token.
+
+        What needs one is then the last token of each row, which the commit has put where the model reads it.
+        """
         whole, state = decode_prepare(self.settings), self._state()
         if not self.ways.overlap:
             prepare = self._compiled(whole, **state)
             self.front, self.beside, self.fresh = (prepare,), (), ()
             self.outputs = dict(prepare.outputs)
             return
-        token = [name for name in TOKENS if name in state]
-        phase = whole.phases(token=token, count=COUNTS)
-        late = [name for name, needs in phase.items() if needs is Phase.TOKEN]
-        early = [name for name in phase if name not in late]
-        tokens = self._compiled(whole.only(*late), **state)
+        phase = whole.phases(token=TOKENS, count=COUNTS)
+        early = [name for name, needs in phase.items() if needs is not Phase.TOKEN]
+        assert set(phase) - set(early) == {"input_ids"}
         rest = self._compiled(whole.only(*early), **state)
         advance = self._compiled(decode_advance(self.settings), **state)
-        self.front, self.beside, self.fresh = (tokens,), (advance, rest), (rest,)
-        self.outputs = {**tokens.outputs, **rest.outputs}
+        self.front, self.beside, self.fresh = (), (advance, rest), (rest,)
+        self.outputs = {"input_ids": self.state.last_tokens.unsqueeze(1), **rest.outputs}
 
     def _back(self, results: torch.Tensor) -> None:
         ways, drafts = self.ways, self.settings.drafts
