@@ -212,7 +212,7 @@ class Loop:
         if top := self.host.top:
             assert self._recording is not None
             self._recording.run(top)
-            self.results.launched(self.launched)
+            self.results.launched(self.launched, top)
             self.launched += 1
             self._flights.append(self.host.launch())
             if len(self._flights) <= self.lag:

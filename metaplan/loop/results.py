@@ -1,5 +1,5 @@
 # pyright: basic
-"""What the steps produced, read late: the commit kernel writes it to pinned memory, an event says when."""
+"""What the steps produced, read late: copied to pinned memory beside the next step, an event says when it is there."""
 
 from __future__ import annotations
 
@@ -45,27 +45,38 @@ class Produced:
 
 
 class Results:
-    """``slots`` steps of results in pinned memory, each with the event behind its step."""
+    """``slots`` steps of results on the device, and the same in pinned memory, each with the event behind its copy."""
 
     def __init__(self, slots: int, rows: int, queries: int, device: torch.device) -> None:
         self.slots = slots
+        shape = (slots, rows, queries + 1)
+        self.tensor = torch.zeros(shape, dtype=torch.int32, device=device)
         on_gpu = device.type == "cuda"
-        self.tensor = torch.zeros(slots, rows, queries + 1, dtype=torch.int32, pin_memory=on_gpu)
-        self._array = self.tensor.numpy()
-        self._events: list[Any] = [torch.cuda.Event() for _ in range(slots)] if on_gpu else []
+        self._host = (
+            torch.zeros(shape, dtype=torch.int32, pin_memory=True) if on_gpu else self.tensor
+        )
+        self._array = self._host.numpy()
+        self._copies: Any = torch.cuda.Stream(device) if on_gpu else None
+        self._done: list[Any] = [torch.cuda.Event() for _ in range(slots)] if on_gpu else []
+        self._copied: list[Any] = [torch.cuda.Event() for _ in range(slots)] if on_gpu else []
 
-    def launched(self, step: int) -> None:
-        """Step ``step`` has been queued on the current stream."""
-        if self._events:
-            self._events[step % self.slots].record()
-
-    def ready(self, step: int) -> bool:
-        """Whether the results of ``step`` are there; never waits."""
-        return not self._events or self._events[step % self.slots].query()
+    def launched(self, step: int, rows: int) -> None:
+        """Step ``step`` of the first ``rows`` rows has been queued on the current stream."""
+        if self._copies is None:
+            return
+        slot = step % self.slots
+        self._done[slot].record()
+        self._copies.wait_event(self._done[slot])
+        with torch.cuda.stream(self._copies):
+            self._host[slot, :rows].copy_(self.tensor[slot, :rows], non_blocking=True)
+            self._copied[slot].record()
 
     def read(self, step: int) -> tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int32]]:
-        """Counts int32[rows], ended bool[rows], tokens int32[rows, q] of a step; waits for it where it must."""
-        if self._events:
-            self._events[step % self.slots].synchronize()
+        """Counts int32[rows], ended bool[rows], tokens int32[rows, q] of a step; waits for it where it must.
+
+        Rows that the step did not run hold anything.
+        """
+        if self._copied:
+            self._copied[step % self.slots].synchronize()
         told = self._array[step % self.slots].copy()
         return told[:, 0] % ENDED, told[:, 0] >= ENDED, told[:, 1:]

@@ -107,7 +107,7 @@ def check_tensor(slot: Slot, tensor: torch.Tensor, device: torch.device, live: i
         raise catalogue.wrong_dtype(slot.name, slot.dtype, dtype)
     if not slot.scalar and _too_far(slot, tensor):
         raise catalogue.rows_too_far(slot.name, tuple(tensor.stride()))
-    if tensor.device != device and not _mapped(slot, tensor, device):
+    if tensor.device != device:
         raise catalogue.wrong_device(slot.name, str(device), str(tensor.device))
     shape = tuple(tensor.shape)
     if slot.scalar:
@@ -138,12 +138,6 @@ def check_length(slot: Slot, value: Any) -> None:
     if isinstance(value, list | tuple):
         got += f" of {len(value)}"
     raise catalogue.not_listed(slot.name, len(slot.members), slot.shape, got)
-
-
-def _mapped(slot: Slot, tensor: torch.Tensor, device: torch.device) -> bool:
-    """Whether a kernel on ``device`` may change the tensor where it is: pinned memory of the host."""
-    state = slot.given is not None and slot.given.state
-    return state and device.type == "cuda" and tensor.device.type == "cpu" and tensor.is_pinned()
 
 
 def _too_far(slot: Slot, tensor: torch.Tensor) -> bool:
