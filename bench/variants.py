@@ -54,6 +54,11 @@ SWEPT = (
     ("askers", (1, 4, 8, 32)),
 )
 PARTS = ("flags left out", "nothing done", " alone")  # variants that do not do all
+BOTH = (
+    {"num_warps": 8, "askers": 1},
+    {"num_warps": 16, "askers": 1},
+    {"num_warps": 8, "wide_lanes": 128},
+)
 SIZE = re.compile(r"tl\.load\((\w+)_size_ptr\)")
 BODY = re.compile(r"^    program = tl\.program_id\(0\)$", re.MULTILINE)
 LOOP = re.compile(r"^( *for \w+ in )range\((.*)\):$", re.MULTILINE)
@@ -99,13 +104,12 @@ class Varied(Beside):
         yield from regions(self.base)
         seen = {self.base.program}
         plan = self.setup.declare().ir
-        for name, tried in SWEPT:
-            for n in tried:
-                limits = replace(LIMITS, **{name: n})
-                made = build(plan, self.setup.sizes, self.base.target, limits)
-                if made.program not in seen:
-                    seen.add(made.program)
-                    yield f"{name} {n}", made
+        for changes in (*({name: n} for name, tried in SWEPT for n in tried), *BOTH):
+            limits = replace(LIMITS, **changes)
+            made = build(plan, self.setup.sizes, self.base.target, limits)
+            if made.program not in seen:
+                seen.add(made.program)
+                yield ", ".join(f"{name} {n}" for name, n in changes.items()), made
 
     def use(self, made: Built) -> Any:
         """Makes ``made`` our side, bound to the same inputs; its step."""
