@@ -58,6 +58,9 @@ BOTH = (
     {"num_warps": 8, "askers": 1},
     {"num_warps": 16, "askers": 1},
     {"num_warps": 8, "wide_lanes": 128},
+    {"waves": 16, "wide_rows": 4},
+    {"waves": 16, "wide_rows": 4, "wide_lanes": 256},
+    {"waves": 8, "wide_rows": 8, "packed": 32},
 )
 SIZE = re.compile(r"tl\.load\((\w+)_size_ptr\)")
 BODY = re.compile(r"^    program = tl\.program_id\(0\)$", re.MULTILINE)
