@@ -153,11 +153,12 @@ def regions(base: Built) -> Iterator[tuple[str, Built]]:
 
 @dataclass(slots=True)
 class Recorded:
-    """A graph of many calls, not timed yet."""
+    """A graph of many calls, not timed yet; ``held`` is what it reads and writes."""
 
     row: dict[str, Any]
     calls: int = CALLS
     graph: Any = None
+    held: tuple[Any, ...] = ()
 
     def timed(self) -> dict[str, Any]:
         if self.graph is None:
@@ -188,7 +189,7 @@ def prepared(cell: Cell, end: float) -> Iterator[Recorded]:
     if run.captured:
         row = {**head, "variant": "the engine"}
         try:
-            yield Recorded(row, calls, measure.capture(run.call, calls))
+            yield Recorded(row, calls, measure.capture(run.call, calls), (sides, run))
         except RuntimeError as error:
             yield Recorded(row | {"error": said(error)})
     for name, made in sides.variants():
@@ -202,7 +203,7 @@ def prepared(cell: Cell, end: float) -> Iterator[Recorded]:
             sides.reset()
             if sides.staged:
                 step.stage()
-            yield Recorded(row, calls, measure.capture(step.emit, calls))
+            yield Recorded(row, calls, measure.capture(step.emit, calls), (sides, step))
         except Exception as error:  # noqa: BLE001  one variant that fails is one line of the results
             yield Recorded(row | {"error": said(error)})
 
