@@ -54,6 +54,14 @@ SWEPT = (
     ("askers", (1, 4, 8, 32)),
 )
 PARTS = ("flags left out", "nothing done", " alone")  # variants that do not do all
+BOTH = (
+    {"num_warps": 8, "askers": 1},
+    {"num_warps": 16, "askers": 1},
+    {"num_warps": 8, "wide_lanes": 128},
+    {"waves": 16, "wide_rows": 4},
+    {"waves": 16, "wide_rows": 4, "wide_lanes": 256},
+    {"waves": 8, "wide_rows": 8, "packed": 32},
+)
 SIZE = re.compile(r"tl\.load\((\w+)_size_ptr\)")
 BODY = re.compile(r"^    program = tl\.program_id\(0\)$", re.MULTILINE)
 LOOP = re.compile(r"^( *for \w+ in )range\((.*)\):$", re.MULTILINE)
@@ -99,13 +107,12 @@ class Varied(Beside):
         yield from regions(self.base)
         seen = {self.base.program}
         plan = self.setup.declare().ir
-        for name, tried in SWEPT:
-            for n in tried:
-                limits = replace(LIMITS, **{name: n})
-                made = build(plan, self.setup.sizes, self.base.target, limits)
-                if made.program not in seen:
-                    seen.add(made.program)
-                    yield f"{name} {n}", made
+        for changes in (*({name: n} for name, tried in SWEPT for n in tried), *BOTH):
+            limits = replace(LIMITS, **changes)
+            made = build(plan, self.setup.sizes, self.base.target, limits)
+            if made.program not in seen:
+                seen.add(made.program)
+                yield ", ".join(f"{name} {n}" for name, n in changes.items()), made
 
     def use(self, made: Built) -> Any:
         """Makes ``made`` our side, bound to the same inputs; its step."""
@@ -146,11 +153,12 @@ def regions(base: Built) -> Iterator[tuple[str, Built]]:
 
 @dataclass(slots=True)
 class Recorded:
-    """A graph of many calls, not timed yet."""
+    """A graph of many calls, not timed yet; ``held`` is what it reads and writes."""
 
     row: dict[str, Any]
     calls: int = CALLS
     graph: Any = None
+    held: tuple[Any, ...] = ()
 
     def timed(self) -> dict[str, Any]:
         if self.graph is None:
@@ -181,7 +189,7 @@ def prepared(cell: Cell, end: float) -> Iterator[Recorded]:
     if run.captured:
         row = {**head, "variant": "the engine"}
         try:
-            yield Recorded(row, calls, measure.capture(run.call, calls))
+            yield Recorded(row, calls, measure.capture(run.call, calls), (sides, run))
         except RuntimeError as error:
             yield Recorded(row | {"error": said(error)})
     for name, made in sides.variants():
@@ -195,7 +203,7 @@ def prepared(cell: Cell, end: float) -> Iterator[Recorded]:
             sides.reset()
             if sides.staged:
                 step.stage()
-            yield Recorded(row, calls, measure.capture(step.emit, calls))
+            yield Recorded(row, calls, measure.capture(step.emit, calls), (sides, step))
         except Exception as error:  # noqa: BLE001  one variant that fails is one line of the results
             yield Recorded(row | {"error": said(error)})
 
