@@ -16,13 +16,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import evidence, figures, loop_figures, loops_of, peers_of, workloads
+from bench import (
+    evidence,
+    figures,
+    ladder_of,
+    loop_figures,
+    loops_of,
+    peers_of,
+    soak_of,
+    workloads,
+)
 from bench.loops_of import LoopResults
 from bench.peers_of import PeerResults
 from bench.results_of import Results
 from bench.targets import verdicts
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "bench" / "results"
 DOCUMENT = ROOT / "docs" / "performance.md"
 BLOCK = re.compile(r"(<!-- generated: ([a-z_ ]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 SHOWN = (
@@ -134,6 +144,18 @@ What each of these loops is, what was claimed of it and what may be compared: [l
 <!-- generated: preparation -->
 <!-- end -->
 
+### Token generation through transformers
+
+<!-- generated: ladder -->
+<!-- end -->
+
+### An hour of traffic
+
+Every request of an hour through `mp.Loop` and a model that notices a wrong cache, its tokens beside a plain loop's.
+
+<!-- generated: soak -->
+<!-- end -->
+
 ## On real traffic
 
 <!-- generated: traces -->
@@ -159,6 +181,8 @@ def blocks(results: Results, peers: PeerResults, loops: LoopResults) -> dict[str
         "counts": _counts(results),
         "compile": _compile(results),
         **loops_of.blocks(loops, table, _ran),
+        "ladder": ladder_of.block(RESULTS, table),
+        "soak": soak_of.block(RESULTS, table),
         "traces": _traces(),
         "wrong": _wrong(results),
     }
