@@ -17,7 +17,7 @@ STEP = frozenset(
         "arguments", "arrays", "bind", "buffers", "built", "close", "closed", "counts",
         "device", "emit", "explain", "explain_json", "flags", "hosted", "kernels",
         "launch", "launches", "outputs", "params", "plain", "recorded", "ring",
-        "source", "stage", "staging", "tensors", "values", "words",
+        "send", "source", "stage", "staging", "tensors", "values", "words",
     )
 )  # fmt: skip
 COMPILE = frozenset({"device", "target", "lag"})

@@ -69,7 +69,7 @@ def test_drafts_are_accepted_and_refused():
 @pytest.mark.parametrize("drafts", [0, 3])
 def test_a_stop_token_ends_a_request_on_the_device(drafts):
     words, stop = (5, (4,)) if drafts else (97, (5, 9, 40))
-    loop, server, out = served(3, 40, words=words, drafts=drafts, lag=2, stop=stop)
+    loop, server, out = served(3, 16, words=words, drafts=drafts, lag=2, stop=stop)
     for key, tokens in expected(server.asked, stop, words).items():
         first, *rest = tokens
         if first not in stop:
@@ -89,7 +89,7 @@ def test_the_upper_bound_holds_at_every_launch(lag, drafts):
         ended = true >= loop.state.limits.numpy()[live]
         over.extend((upper - true)[~ended].tolist())
 
-    loop, *_ = served(1, 60, words=2, drafts=drafts, lag=lag, check=check)
+    loop, *_ = served(1, 30, words=2, drafts=drafts, lag=lag, check=check)
     assert min(over) >= 0
     assert max(over) <= loop.bounds.slack
 
