@@ -109,14 +109,14 @@ def decode_change_cell(
             new_pages = tl.load(new_pages_ptr + cell_index, mask=cell_live & holds_3, other=0)
             tl.store(block_table_ptr + grown * block_table_stride + cell_value, new_pages, mask=cell_live & (holds & holds_2))
             # index outside new_pages
-            broken = broken + (cell_live & (~holds_3)).to(tl.int32)
+            broken = broken + ((cell_live & (~holds_3)) & ((new_pages | 1) != 0)).to(tl.int32)
             # index outside block_table
-            broken_2 = broken_2 + (cell_live & (~holds)).to(tl.int32)
+            broken_2 = broken_2 + ((cell_live & (~holds)) & ((new_pages | 1) != 0)).to(tl.int32)
             # index outside block_table
-            broken_3 = broken_3 + (cell_live & (~holds_2)).to(tl.int32)
-        count_all(flags_ptr + 0, broken)
-        count_all(flags_ptr + 3, broken_2)
-        count_all(flags_ptr + 4, broken_3)
+            broken_3 = broken_3 + ((cell_live & (~holds_2)) & ((new_pages | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 0, tl.sum(broken))
+        count_all(flags_ptr + 3, tl.sum(broken_2))
+        count_all(flags_ptr + 4, tl.sum(broken_3))
 
 
 @triton.jit(

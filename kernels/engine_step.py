@@ -156,11 +156,11 @@ def engine_step_tok(
             tl.store(slot_mapping_0_ptr + tok_index, tl.where(real, slot, -1), mask=tok_live & holds)
             tl.store(slot_mapping_1_ptr + tok_index, tl.where(real, slot_2, -1), mask=tok_live & holds)
             # index outside block_table_0
-            broken = broken + (tok_live & (real & ~holds_4)).to(tl.int32)
+            broken = broken + ((tok_live & (real & ~holds_4)) & ((block_table_1 | 1) != 0)).to(tl.int32)
             # more points than the capacity of tok
-            broken_2 = broken_2 + (tok_live & (8192 <= tok_index)).to(tl.int32)
-        count_all(flags_ptr + 0, broken)
-        count_all(flags_ptr + 1, broken_2)
+            broken_2 = broken_2 + ((tok_live & (8192 <= tok_index)) & ((block_table_1 | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 0, tl.sum(broken))
+        count_all(flags_ptr + 1, tl.sum(broken_2))
 
 
 @triton.jit

@@ -73,7 +73,7 @@ def flashinfer_decode_split_tile(
             tl.store(block_valid_mask_ptr + tile_index, True, mask=tile_live & holds_2)
             # more points than the capacity of tile
             broken = broken + (tile_live & (2048 <= tile_index)).to(tl.int32)
-        count_all(flags_ptr + 0, broken)
+        count_all(flags_ptr + 0, tl.sum(broken))
 
 
 @triton.jit

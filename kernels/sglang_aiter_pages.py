@@ -78,8 +78,8 @@ def sglang_aiter_pages_entry(
             page_ids = req_to_token // 16
             tl.store(page_ids_ptr + entry_index, page_ids, mask=entry_live & (entry_index < 1048576))
             # more points than the capacity of entry
-            broken = broken + (entry_live & (1048576 <= entry_index)).to(tl.int32)
-        count_all(flags_ptr + 0, broken)
+            broken = broken + ((entry_live & (1048576 <= entry_index)) & ((req_to_token | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 0, tl.sum(broken))
 
 
 @triton.jit

@@ -80,11 +80,11 @@ def sglang_alloc_extend_tok(
             tl.store(out_cache_loc_ptr + tok_index, out_cache_loc, mask=tok_live & holds)
             tl.store(positions_ptr + tok_index, positions, mask=tok_live & holds)
             # outside [0, 262142]
-            broken = broken + (tok_live & ((tok_value < 0) | (262142 < tok_value))).to(tl.int32)
+            broken = broken + ((tok_live & ((tok_value < 0) | (262142 < tok_value))) & ((page | 1) != 0)).to(tl.int32)
             # more points than the capacity of tok
-            broken_2 = broken_2 + (tok_live & (1048576 <= tok_index)).to(tl.int32)
-        count_all(flags_ptr + 1, broken)
-        count_all(flags_ptr + 2, broken_2)
+            broken_2 = broken_2 + ((tok_live & (1048576 <= tok_index)) & ((page | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 1, tl.sum(broken))
+        count_all(flags_ptr + 2, tl.sum(broken_2))
 
 
 @triton.jit

@@ -79,8 +79,8 @@ def sglang_dsv4_combine_cell(
             near = tl.where(place < seen, swa_base + (pos - seen + 1 - first_2) + place, -1)
             tl.store(combined_indices_ptr + cell_index, tl.where(holds, chosen, near), mask=req_live & (cell_index < 5242880))
             # index outside topk_indices
-            broken = broken + (req_live & (holds & ~holds_2)).to(tl.int32)
-        count_all(flags_ptr + 1, broken)
+            broken = broken + ((req_live & (holds & ~holds_2)) & ((entry | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 1, tl.sum(broken))
 
 
 @triton.jit
@@ -118,7 +118,7 @@ def sglang_dsv4_combine_tok(
             tl.store(combined_lens_ptr + tok_index, have + seen, mask=tok_live & (tok_index < 8192))
             # more points than the capacity of tok
             broken = broken + (tok_live & (8192 <= tok_index)).to(tl.int32)
-        count_all(flags_ptr + 2, broken)
+        count_all(flags_ptr + 2, tl.sum(broken))
 
 
 @triton.jit

@@ -127,7 +127,7 @@ def sglang_dsv4_prefill_tok(
             tl.store(c128_combined_lens_ptr + tok_index, c128_combined_lens, mask=tok_live & holds)
             # more points than the capacity of tok
             broken = broken + (tok_live & (8192 <= tok_index)).to(tl.int32)
-        count_all(flags_ptr + 1, broken)
+        count_all(flags_ptr + 1, tl.sum(broken))
 
 
 @triton.jit

@@ -73,8 +73,8 @@ def sglang_flashinfer_entry(
             req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + entry_offset, mask=entry_live, other=0)
             tl.store(kv_indices_ptr + entry_index, req_to_token, mask=entry_live & (entry_index < 16777216))
             # more points than the capacity of entry
-            broken = broken + (entry_live & (16777216 <= entry_index)).to(tl.int32)
-        count_all(flags_ptr + 0, broken)
+            broken = broken + ((entry_live & (16777216 <= entry_index)) & ((req_to_token | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 0, tl.sum(broken))
 
 
 @triton.jit

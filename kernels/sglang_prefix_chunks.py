@@ -135,11 +135,11 @@ def sglang_prefix_chunks_entry(
                 req_to_token = tl.load(req_to_token_ptr + row_2 * req_to_token_stride + tl.minimum(entry_value, 131071), mask=entry_live, other=0)
                 tl.store(kv_indices_ptr + entry_index, req_to_token, mask=entry_live & (entry_index < 2097152))
                 # outside [0, 131071]
-                broken = broken + (entry_live & (131071 < entry_value)).to(tl.int32)
+                broken = broken + ((entry_live & (131071 < entry_value)) & ((req_to_token | 1) != 0)).to(tl.int32)
                 # more points than the capacity of entry
-                broken_2 = broken_2 + (entry_live & (2097152 <= entry_index)).to(tl.int32)
-            count_all(flags_ptr + 0, broken)
-            count_all(flags_ptr + 1, broken_2)
+                broken_2 = broken_2 + ((entry_live & (2097152 <= entry_index)) & ((req_to_token | 1) != 0)).to(tl.int32)
+            count_all(flags_ptr + 0, tl.sum(broken))
+            count_all(flags_ptr + 1, tl.sum(broken_2))
 
 
 @triton.jit(

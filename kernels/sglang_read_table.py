@@ -110,8 +110,8 @@ def sglang_read_table_entry(
             full_v2p = tl.load(full_v2p_ptr + number, mask=entry_live, other=0)
             tl.store(kv_indices_ptr + entry_index, tl.maximum(full_v2p.to(tl.int32), 0) * 64 + entry_offset % 64, mask=entry_live & (entry_index < 16777216))
             # more points than the capacity of entry
-            broken = broken + (entry_live & (16777216 <= entry_index)).to(tl.int32)
-        count_all(flags_ptr + 0, broken)
+            broken = broken + ((entry_live & (16777216 <= entry_index)) & ((full_v2p | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 0, tl.sum(broken))
 
 
 @triton.jit

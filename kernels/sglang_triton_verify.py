@@ -93,8 +93,8 @@ def sglang_triton_entry(
             kv_indices = req_to_token.to(tl.int64)
             tl.store(kv_indices_ptr + entry_index, kv_indices, mask=entry_live & (entry_index < 16777216))
             # more points than the capacity of entry
-            broken = broken + (entry_live & (16777216 <= entry_index)).to(tl.int32)
-        count_all(flags_ptr + 0, broken)
+            broken = broken + ((entry_live & (16777216 <= entry_index)) & ((req_to_token | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 0, tl.sum(broken))
 
 
 @triton.jit

@@ -52,8 +52,8 @@ def sglang_write_slots_tok(
             out_cache_loc = tl.load(out_cache_loc_ptr + tok_index, mask=tok_live & holds, other=0)
             tl.store(req_to_token_ptr + req_pool_indices * req_to_token_stride + req_value + tok_offset, out_cache_loc.to(tl.int32), mask=tok_live)
             # index outside out_cache_loc
-            broken = broken + (tok_live & (~holds)).to(tl.int32)
-        count_all(flags_ptr + 1, broken)
+            broken = broken + ((tok_live & (~holds)) & ((out_cache_loc | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 1, tl.sum(broken))
 
 
 @triton.jit

@@ -175,11 +175,11 @@ def vllm_dflash_tok(
             tl.store(context_positions_ptr + tok_index, context, mask=tok_live & holds)
             tl.store(context_slot_mapping_ptr + tok_index, tl.where(0 < block_2, block_2.to(tl.int64) * 16 + context % 16, -1), mask=tok_live & holds)
             # index outside target_positions
-            broken = broken + (tok_live & (own & ~holds)).to(tl.int32)
+            broken = broken + ((tok_live & (own & ~holds)) & ((block_table | 1) != 0)).to(tl.int32)
             # more points than the capacity of tok
-            broken_2 = broken_2 + (tok_live & (8192 <= tok_index)).to(tl.int32)
-        count_all(flags_ptr + 2, broken)
-        count_all(flags_ptr + 3, broken_2)
+            broken_2 = broken_2 + ((tok_live & (8192 <= tok_index)) & ((block_table | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 2, tl.sum(broken))
+        count_all(flags_ptr + 3, tl.sum(broken_2))
 
 
 @triton.jit

@@ -125,14 +125,14 @@ def vllm_draft_prefill_tok(
             tl.store(input_ids_ptr + tok_index, shifted, mask=tok_live & holds_2)
             tl.store(positions_ptr + tok_index, tl.where(own, target_positions, 0), mask=tok_live & holds_2)
             # index outside target_tokens
-            broken = broken + (tok_live & (holds_4 & ~holds_5)).to(tl.int32)
+            broken = broken + ((tok_live & (holds_4 & ~holds_5)) & ((target_positions | 1) != 0)).to(tl.int32)
             # index outside target_positions
-            broken_2 = broken_2 + (tok_live & (own & ~holds)).to(tl.int32)
+            broken_2 = broken_2 + ((tok_live & (own & ~holds)) & ((target_positions | 1) != 0)).to(tl.int32)
             # more points than the capacity of tok
-            broken_3 = broken_3 + (tok_live & (8192 <= tok_index)).to(tl.int32)
-        count_all(flags_ptr + 1, broken)
-        count_all(flags_ptr + 2, broken_2)
-        count_all(flags_ptr + 3, broken_3)
+            broken_3 = broken_3 + ((tok_live & (8192 <= tok_index)) & ((target_positions | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 1, tl.sum(broken))
+        count_all(flags_ptr + 2, tl.sum(broken_2))
+        count_all(flags_ptr + 3, tl.sum(broken_3))
 
 
 @triton.jit

@@ -200,14 +200,14 @@ def vllm_eagle_tok(
             tl.store(input_ids_ptr + tok_index, token, mask=tok_live & (holds_12 & holds_13))
             tl.store(positions_ptr + tok_index, target_positions, mask=tok_live & holds_13)
             # index outside target_tokens
-            broken = broken + (tok_live & (holds_14 & ~holds_15)).to(tl.int32)
+            broken = broken + ((tok_live & (holds_14 & ~holds_15)) & ((target_positions | 1) != 0)).to(tl.int32)
             # index outside target_positions
-            broken_2 = broken_2 + (tok_live & (~holds_13)).to(tl.int32)
+            broken_2 = broken_2 + ((tok_live & (~holds_13)) & ((target_positions | 1) != 0)).to(tl.int32)
             # more points than the capacity of tok
-            broken_3 = broken_3 + (tok_live & (8192 <= tok_index)).to(tl.int32)
-        count_all(flags_ptr + 1, broken)
-        count_all(flags_ptr + 2, broken_2)
-        count_all(flags_ptr + 3, broken_3)
+            broken_3 = broken_3 + ((tok_live & (8192 <= tok_index)) & ((target_positions | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 1, tl.sum(broken))
+        count_all(flags_ptr + 2, tl.sum(broken_2))
+        count_all(flags_ptr + 3, tl.sum(broken_3))
 
 
 @triton.jit(

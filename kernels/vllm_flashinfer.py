@@ -70,8 +70,8 @@ def vllm_flashinfer_entry(
             block_table = tl.load(block_table_ptr + req * block_table_stride + entry_offset, mask=entry_live, other=0)
             tl.store(paged_kv_indices_ptr + entry_index, block_table, mask=entry_live & (entry_index < 1048576))
             # more points than the capacity of entry
-            broken = broken + (entry_live & (1048576 <= entry_index)).to(tl.int32)
-        count_all(flags_ptr + 0, broken)
+            broken = broken + ((entry_live & (1048576 <= entry_index)) & ((block_table | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 0, tl.sum(broken))
 
 
 @triton.jit

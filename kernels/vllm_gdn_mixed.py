@@ -218,7 +218,7 @@ def vllm_gdn_mixed_rest_tok(
             tl.store(non_spec_token_indx_ptr + rest_tok_index, non_spec_token_indx, mask=rest_tok_live & ((rest_tok_index < 8192) & ~verifies))
             # more points than the capacity of rest_tok
             broken = broken + (rest_tok_live & (~verifies) & (8192 <= rest_tok_index)).to(tl.int32)
-        count_all(flags_ptr + 1, broken)
+        count_all(flags_ptr + 1, tl.sum(broken))
 
 
 @triton.jit
@@ -272,7 +272,7 @@ def vllm_gdn_mixed_conv(
             tl.store(token_chunk_offset_ptr_ptr + conv_index, conv_offset, mask=conv_live & (holds & ~verifies))
             # more points than the capacity of conv
             broken = broken + (conv_live & (~verifies) & (2048 <= conv_index)).to(tl.int32)
-        count_all(flags_ptr + 2, broken)
+        count_all(flags_ptr + 2, tl.sum(broken))
 
 
 @triton.jit
@@ -326,7 +326,7 @@ def vllm_gdn_mixed_chunk(
             tl.store(chunk_indices_ptr + chunk_value_2, chunk_offset, mask=chunk_live & ((chunk_value_2 < 2304) & ~verifies))
             # more points than the capacity of chunk
             broken = broken + (chunk_live & (~verifies) & (1152 <= chunk_index)).to(tl.int32)
-        count_all(flags_ptr + 3, broken)
+        count_all(flags_ptr + 3, tl.sum(broken))
 
 
 @triton.jit

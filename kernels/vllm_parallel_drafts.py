@@ -315,14 +315,14 @@ def vllm_parallel_drafts_draft(
             tl.store(is_masked_token_mask_ptr + draft_index, is_masked_token_mask, mask=draft_live & holds)
             tl.store(slot_mapping_ptr + draft_index, slot_mapping, mask=draft_live & holds)
             # index outside target_tokens
-            broken = broken + (draft_live & (holds_14 & ~holds_15)).to(tl.int32)
+            broken = broken + ((draft_live & (holds_14 & ~holds_15)) & ((block_2 | 1) != 0)).to(tl.int32)
             # index outside target_positions
-            broken_2 = broken_2 + (draft_live & (holds_17 & ~holds_18)).to(tl.int32)
+            broken_2 = broken_2 + ((draft_live & (holds_17 & ~holds_18)) & ((block_2 | 1) != 0)).to(tl.int32)
             # more points than the capacity of draft
-            broken_3 = broken_3 + (draft_live & (14336 <= draft_index)).to(tl.int32)
-        count_all(flags_ptr + 1, broken)
-        count_all(flags_ptr + 2, broken_2)
-        count_all(flags_ptr + 4, broken_3)
+            broken_3 = broken_3 + ((draft_live & (14336 <= draft_index)) & ((block_2 | 1) != 0)).to(tl.int32)
+        count_all(flags_ptr + 1, tl.sum(broken))
+        count_all(flags_ptr + 2, tl.sum(broken_2))
+        count_all(flags_ptr + 4, tl.sum(broken_3))
 
 
 @triton.jit
@@ -359,7 +359,7 @@ def vllm_parallel_drafts_tok(
             tl.store(hidden_state_mapping_ptr + tok_index, draft_start_before + tok_offset, mask=tok_live & (tok_index < 8192))
             # more points than the capacity of tok
             broken = broken + (tok_live & (8192 <= tok_index)).to(tl.int32)
-        count_all(flags_ptr + 3, broken)
+        count_all(flags_ptr + 3, tl.sum(broken))
 
 
 @triton.jit

@@ -204,7 +204,7 @@ def vllm_window_attention_key(
             tl.store(swa_token_to_batch_ptr + key_index, extend_start_before, mask=key_live & ((key_index < 131072) & holds))
             # more points than the capacity of key
             broken = broken + (key_live & holds & (131072 <= key_index)).to(tl.int32)
-        count_all(flags_ptr + 2, broken)
+        count_all(flags_ptr + 2, tl.sum(broken))
 
 
 @triton.jit

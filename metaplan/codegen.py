@@ -46,7 +46,7 @@ def lines(body: tuple[Stmt, ...], depth: int) -> list[str]:
                     out.append(f"{pad}# {note}")
                 where = f", mask={mask}" if mask else ""
                 out.append(f'{pad}tl.atomic_{how}({pointer}, {value}{where}, sem="relaxed")')
-            case Count(pointer, mask, note, _):
+            case Count(pointer, mask, note):
                 if note:
                     out.append(f"{pad}# {note}")
                 out.append(f"{pad}count({pointer}, {mask})")

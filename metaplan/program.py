@@ -39,12 +39,17 @@ class Atomic:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """One more in the flag ``pointer`` for every lane of a tile of ``shape`` where ``mask`` holds."""
+    """One more in the flag ``pointer`` for every lane of a tile of ``shape`` where ``mask`` holds.
+
+    ``beside`` is what its lanes have loaded, if anything. Triton lets lanes lie as they are loaded, and all that is
+    computed from it; a count that hangs on no load lies elsewhere, and what it needs is computed twice.
+    """
 
     pointer: str
     mask: str
     note: str = ""
     shape: str = "()"
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from metaplan import ir
+from metaplan.lower.emit import Tile
 from metaplan.lower.names import Names
 from metaplan.program import Count, CountAll, If, Let, Loop, Stmt
 
@@ -31,10 +33,22 @@ def _around(names: Names, loop: Loop) -> Iterator[Stmt]:
         name = names.fresh("broken")
         yield Let(name, f"tl.full({stmt.shape}, 0, tl.int32)")
         mask = stmt.mask if stmt.mask.isidentifier() else f"({stmt.mask})"
+        if stmt.beside:
+            mask = f"({mask} & (({stmt.beside} | 1) != 0))"
         inner.append(Let(name, f"{name} + {mask}.to(tl.int32)", stmt.note))
-        after.append(CountAll(stmt.pointer, name))
+        after.append(CountAll(stmt.pointer, f"tl.sum({name})" if stmt.shape != "()" else name))
     yield replace(loop, body=tuple(inner))
     yield from after
+
+
+def loaded(tile: Tile) -> str:
+    """The last name that holds what every lane of ``tile`` has loaded; empty where none does."""
+    every = (
+        text
+        for e, (text, _) in reversed([*tile.memo.items()])
+        if isinstance(e, ir.Load) and tile.depth(e) == len(tile.levels) and text.isidentifier()
+    )
+    return next(every, "")
 
 
 def helpers(body: Iterable[Stmt]) -> Iterator[str]:

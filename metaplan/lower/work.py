@@ -8,7 +8,7 @@ from metaplan import ir
 from metaplan.ir import Op
 from metaplan.looking import sequence
 from metaplan.lower import copies
-from metaplan.lower.behind import counted_behind, helpers
+from metaplan.lower.behind import counted_behind, helpers, loaded
 from metaplan.lower.emit import Level, Shared, joined
 from metaplan.lower.folds import carried_along, fold_loop
 from metaplan.lower.names import names
@@ -385,7 +385,8 @@ class _Body:
                 bad = "tl.full((), True, tl.int1)" if bad == "True" else bad
                 flag = f"{self.shared.use('flags_ptr')} + {number}"
                 of = shape(tile) if many(tile) else "()"
-                counts.append(Count(flag, bad, check.message, of))
+                beside = loaded(tile) if many(tile) else ""
+                counts.append(Count(flag, bad, check.message, of, beside))
         if self.work.in_order and any(w.target is not None for w in writes) and tile.above:
             out.append(Barrier()) if len(tile.levels) > len(self.work.rows) else None
         out.extend(stores)
