@@ -232,5 +232,5 @@ def launch(
         entry,
         patch,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

@@ -100,42 +100,38 @@ def decode_slots_win(
     block_table_ptr,
     block_table_stride,
 ):
-    """window_slots: 4 rows of req x tok a program, win in its lanes."""
+    """window_slots: one row of req x tok a program, win in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
-    if program * 4 < req_size * 4:
-        first_row = program * 4
-        row = first_row + tl.arange(0, 4)[:, None]
+    for block in range(program, req_size * 4, 528):
+        row = block
         tok_offset = row % 4
         req = row // 4
-        req_live = req < req_size
-        query_len = tl.load(query_len_ptr + req, mask=req_live, other=0)
-        tok_live = req_live & (tok_offset < query_len)
-        scheduled = tl.load(scheduled_ptr + req, mask=req_live, other=0)
-        rejected = tl.load(rejected_ptr + req, mask=req_live, other=0)
-        # pos = mp.expect(scheduled - rejected - query_len + tok.offset, 0, 4095)
-        pos = tl.maximum(scheduled - rejected - query_len + tok_offset, 0)
-        tok_value = pos + 1
-        win_length = tl.minimum(tok_value, 128)
-        req_before = first_row // 4
-        every = tl.arange(0, 256)[:, None]
-        tok_each = tl.arange(0, 4)[None, :]
-        query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
-        tok_counted = (every < req_before) & (tok_each < query_len_2)
-        scheduled_2 = tl.load(scheduled_ptr + every, mask=every < req_before, other=0)
-        rejected_2 = tl.load(rejected_ptr + every, mask=every < req_before, other=0)
-        pos_2 = tl.maximum(scheduled_2 - rejected_2 - query_len_2 + tok_each, 0)
-        win_length_2 = tl.minimum(pos_2 + 1, 128)
-        win_start_before = tl.sum(tl.where(tok_counted, win_length_2, 0))
-        tok_count = tl.where(tok_live, win_length, 0)
-        win_start = win_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(tok_count), 0), 1, keep_dims=True)
-        for win_first in range(0, tl.max(win_length), 64):
-            win_offset = win_first + tl.arange(0, 64)[None, :]
-            win_live = tok_live & (win_offset < win_length)
-            win_index = win_start + win_offset
-            # key = pos + 1 - win.length + win.offset
-            key = tok_value - win_length + win_offset
-            block_table = tl.load(block_table_ptr + req * block_table_stride + key // 16, mask=win_live, other=0)
-            tl.store(window_slots_ptr + win_index, block_table * 16 + key % 16, mask=win_live)
+        if req < req_size:
+            query_len = tl.load(query_len_ptr + req)
+            scheduled = tl.load(scheduled_ptr + req)
+            rejected = tl.load(rejected_ptr + req)
+            req_before = tl.cdiv(row, 4)
+            every = tl.arange(0, 256)[:, None]
+            tok_each = tl.arange(0, 4)[None, :]
+            query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+            tok_counted = (every < req_before) & (tok_each < query_len_2)
+            scheduled_2 = tl.load(scheduled_ptr + every, mask=every < req_before, other=0)
+            rejected_2 = tl.load(rejected_ptr + every, mask=every < req_before, other=0)
+            pos_2 = tl.maximum(scheduled_2 - rejected_2 - query_len_2 + tok_each, 0)
+            win_length_2 = tl.minimum(pos_2 + 1, 128)
+            win_start_before = tl.sum(tl.where(tok_counted & (every * 4 + tok_each < row), win_length_2, 0))
+            if tok_offset < query_len:
+                # pos = mp.expect(scheduled - rejected - query_len + tok.offset, 0, 4095)
+                pos = tl.maximum(scheduled - rejected - query_len + tok_offset, 0)
+                tok_value = pos + 1
+                win_length = tl.minimum(tok_value, 128)
+                win_offset = tl.arange(0, 128)
+                win_live = win_offset < win_length
+                win_index = win_start_before + win_offset
+                # key = pos + 1 - win.length + win.offset
+                key = tok_value - win_length + win_offset
+                block_table = tl.load(block_table_ptr + req * block_table_stride + key // 16, mask=win_live, other=0)
+                tl.store(window_slots_ptr + win_index, block_table * 16 + key % 16, mask=win_live)
 
 
 @triton.jit
@@ -208,7 +204,7 @@ def decode_slots(
     window_slots_ptr,  # int32[win], tail: undefined
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """268 programs; each kind of work takes a range of them."""
+    """540 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 2:
         decode_slots_req(program, req_size_ptr, cu_seqlens_ptr, query_len_ptr)
@@ -217,16 +213,16 @@ def decode_slots(
             program - 2, req_size_ptr, query_len_ptr, scheduled_ptr, rejected_ptr, block_table_ptr,
             block_table_stride, positions_ptr, slot_mapping_ptr, window_indptr_ptr, flags_ptr,
         )
-    elif program < 266:
+    elif program < 538:
         decode_slots_win(
             program - 10, req_size_ptr, query_len_ptr, scheduled_ptr, rejected_ptr,
             window_slots_ptr, block_table_ptr, block_table_stride,
         )
-    elif program < 267:
-        decode_slots_req_tail(program - 266, req_size_ptr, cu_seqlens_ptr, query_len_ptr)
+    elif program < 539:
+        decode_slots_req_tail(program - 538, req_size_ptr, cu_seqlens_ptr, query_len_ptr)
     else:
         decode_slots_tok_tail(
-            program - 267, req_size_ptr, query_len_ptr, scheduled_ptr, rejected_ptr, positions_ptr,
+            program - 539, req_size_ptr, query_len_ptr, scheduled_ptr, rejected_ptr, positions_ptr,
             slot_mapping_ptr, window_indptr_ptr,
         )
 
@@ -276,7 +272,7 @@ def launch(
         window_slots: int32[win], tail: undefined
         flags: int32[1]: broken promises, counted
     """
-    decode_slots[(268,)](
+    decode_slots[(540,)](
         scheduled,
         rejected,
         query_len,

@@ -562,5 +562,5 @@ def launch(
         input_block_table_1,
         slot_mapping_1,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

@@ -21,7 +21,7 @@ def flashinfer_decode_split_tile(
     block_valid_mask_ptr,
     flags_ptr,
 ):
-    """request_indices, kv_tile_indices, block_valid_mask: 4 rows of req a program, tile in its
+    """request_indices, kv_tile_indices, block_valid_mask: 8 rows of req a program, tile in its
     lanes.
     """
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
@@ -46,9 +46,9 @@ def flashinfer_decode_split_tile(
             fits = tl.where(holds, fits, fits_tried + 1)
     # chunk = mp.where(req.size * kv_heads >= grid, longest, fits)
     chunk = tl.where(1056 <= req_size * 8, longest, fits)
-    if program * 4 < req_size:
-        first_row = program * 4
-        req = first_row + tl.arange(0, 4)[:, None]
+    if program * 8 < req_size:
+        first_row = program * 8
+        req = first_row + tl.arange(0, 8)[:, None]
         req_live = req < req_size
         seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
         # pages = mp.cdiv(seq_lens, page)
@@ -62,7 +62,7 @@ def flashinfer_decode_split_tile(
         tile_start_before = tl.sum(tl.where(every_3 < first_row, tiles_2, 0))
         req_count = tl.where(req_live, tiles, 0)
         tile_start = tile_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
-        broken = tl.full([4, 64], 0, tl.int32)
+        broken = tl.full([8, 64], 0, tl.int32)
         for tile_first in range(0, tl.max(tiles), 64):
             tile_offset = tile_first + tl.arange(0, 64)[None, :]
             tile_live = req_live & (tile_offset < tiles)
@@ -310,33 +310,33 @@ def flashinfer_decode_split(
     paged_kv_last_page_len_ptr,  # int32[req], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """1292 programs; each kind of work takes a range of them."""
+    """1164 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 256:
+    if program < 128:
         flashinfer_decode_split_tile(
             program, req_size_ptr, seq_lens_ptr, request_indices_ptr, kv_tile_indices_ptr,
             block_valid_mask_ptr, flags_ptr,
         )
-    elif program < 264:
+    elif program < 136:
         flashinfer_decode_split_req(
-            program - 256, req_size_ptr, o_indptr_ptr, seq_lens_ptr, paged_kv_indptr_ptr,
+            program - 128, req_size_ptr, o_indptr_ptr, seq_lens_ptr, paged_kv_indptr_ptr,
             paged_kv_last_page_len_ptr,
         )
-    elif program < 265:
-        flashinfer_decode_split_batch(program - 264, kv_chunk_size_ptr, req_size_ptr, seq_lens_ptr)
-    elif program < 1289:
+    elif program < 137:
+        flashinfer_decode_split_batch(program - 136, kv_chunk_size_ptr, req_size_ptr, seq_lens_ptr)
+    elif program < 1161:
         flashinfer_decode_split_entry(
-            program - 265, req_size_ptr, seq_lens_ptr, paged_kv_indices_ptr, block_table_ptr,
+            program - 137, req_size_ptr, seq_lens_ptr, paged_kv_indices_ptr, block_table_ptr,
             block_table_stride,
         )
-    elif program < 1291:
+    elif program < 1163:
         flashinfer_decode_split_tile_tail(
-            program - 1289, req_size_ptr, seq_lens_ptr, request_indices_ptr, kv_tile_indices_ptr,
+            program - 1161, req_size_ptr, seq_lens_ptr, request_indices_ptr, kv_tile_indices_ptr,
             block_valid_mask_ptr,
         )
     else:
         flashinfer_decode_split_req_tail(
-            program - 1291, req_size_ptr, o_indptr_ptr, seq_lens_ptr, paged_kv_indptr_ptr,
+            program - 1163, req_size_ptr, o_indptr_ptr, seq_lens_ptr, paged_kv_indptr_ptr,
         )
 
 
@@ -390,7 +390,7 @@ def launch(
         paged_kv_last_page_len: int32[req], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    flashinfer_decode_split[(1292,)](
+    flashinfer_decode_split[(1164,)](
         seq_lens,
         block_table,
         block_table.stride(0),
@@ -404,5 +404,5 @@ def launch(
         paged_kv_indices,
         paged_kv_last_page_len,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

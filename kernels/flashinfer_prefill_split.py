@@ -23,7 +23,7 @@ def flashinfer_prefill_split_chunk(
     block_valid_mask_ptr,
     flags_ptr,
 ):
-    """request_indices, qo_tile_indices, kv_tile_indices, block_valid_mask: 4 rows of req a
+    """request_indices, qo_tile_indices, kv_tile_indices, block_valid_mask: 8 rows of req a
     program, chunk in its lanes.
     """
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
@@ -49,9 +49,9 @@ def flashinfer_prefill_split_chunk(
             holds = req_total <= 33
             size_top = tl.where(holds, size_tried, size_top)
             size = tl.where(holds, size, size_tried + 1)
-    if program * 4 < req_size:
-        first_row = program * 4
-        req = first_row + tl.arange(0, 4)[:, None]
+    if program * 8 < req_size:
+        first_row = program * 8
+        req = first_row + tl.arange(0, 8)[:, None]
         req_live = req < req_size
         query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
         query_start_loc_2 = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
@@ -460,37 +460,37 @@ def flashinfer_prefill_split(
     total_num_rows_ptr,  # int32[1], tail: keep
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """340 programs; each kind of work takes a range of them."""
+    """212 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 256:
+    if program < 128:
         flashinfer_prefill_split_chunk(
             program, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, request_indices_ptr,
             qo_tile_indices_ptr, kv_tile_indices_ptr, block_valid_mask_ptr, flags_ptr,
         )
-    elif program < 320:
+    elif program < 192:
         flashinfer_prefill_split_row(
-            program - 256, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, merge_indptr_ptr,
+            program - 128, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, merge_indptr_ptr,
         )
-    elif program < 328:
+    elif program < 200:
         flashinfer_prefill_split_req(
-            program - 320, req_size_ptr, o_indptr_ptr, query_start_loc_ptr, seq_lens_ptr, flags_ptr,
+            program - 192, req_size_ptr, o_indptr_ptr, query_start_loc_ptr, seq_lens_ptr, flags_ptr,
         )
-    elif program < 329:
+    elif program < 201:
         flashinfer_prefill_split_batch(
-            program - 328, kv_chunk_size_ptr, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
+            program - 200, kv_chunk_size_ptr, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
             total_num_rows_ptr,
         )
-    elif program < 331:
+    elif program < 203:
         flashinfer_prefill_split_chunk_tail(
-            program - 329, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, block_valid_mask_ptr,
+            program - 201, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, block_valid_mask_ptr,
         )
-    elif program < 339:
+    elif program < 211:
         flashinfer_prefill_split_row_tail(
-            program - 331, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, merge_indptr_ptr,
+            program - 203, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, merge_indptr_ptr,
         )
     else:
         flashinfer_prefill_split_req_tail(
-            program - 339, req_size_ptr, o_indptr_ptr, query_start_loc_ptr, seq_lens_ptr,
+            program - 211, req_size_ptr, o_indptr_ptr, query_start_loc_ptr, seq_lens_ptr,
         )
 
 
@@ -544,7 +544,7 @@ def launch(
         total_num_rows: int32[1], tail: keep
         flags: int32[2]: broken promises, counted
     """
-    flashinfer_prefill_split[(340,)](
+    flashinfer_prefill_split[(212,)](
         query_start_loc,
         seq_lens,
         req,

@@ -554,5 +554,5 @@ def launch(
         window_indptr,
         window_indices,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

@@ -148,5 +148,5 @@ def launch(
         page_table,
         swa_page_table,
         qo_indptr,
-        num_warps=4,
+        num_warps=8,
     )

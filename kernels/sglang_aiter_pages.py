@@ -181,5 +181,5 @@ def launch(
         page_ids,
         last_page_len,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

@@ -264,5 +264,5 @@ def launch(
         positions,
         extend_start_loc,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

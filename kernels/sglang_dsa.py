@@ -55,27 +55,21 @@ def sglang_dsa_column_64(
     req_to_token_stride,
     req_pool_indices_ptr,
 ):
-    """real_page_table: 4 rows of req a program, column_64 in its lanes."""
+    """real_page_table: one row of req a program, column_64 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    split = program % 2
-    block = program // 2
-    if block * 4 < req_size:
-        first_row = block * 4
-        req = first_row + tl.arange(0, 4)[:, None]
-        req_live = req < req_size
-        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
-        req_pool_indices = tl.load(req_pool_indices_ptr + req, mask=req_live, other=0)
-        for column_64_first in range(split * 64, 512, 128):
-            column_64_offset = column_64_first + tl.arange(0, 64)[None, :]
-            column_64_value = column_64_offset * 64
-            # live = column.offset * tokens < length
-            live = column_64_value < seq_lens.to(tl.int32)
-            column_64_index = req * 512 + column_64_offset
-            # slot = req_to_token[req_pool_indices, column.offset * tokens]
-            slot = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + column_64_value, mask=req_live & live, other=0)
-            # entry = mp.where(live, slot, 0) // tokens
-            entry = tl.where(live, slot, 0) // 64
-            tl.store(real_page_table_ptr + column_64_index, entry, mask=req_live & live)
+    for req in range(program, req_size, 528):
+        column_64_offset = tl.arange(0, 512)
+        column_64_value = column_64_offset * 64
+        seq_lens = tl.load(seq_lens_ptr + req)
+        # live = column.offset * tokens < length
+        live = column_64_value < seq_lens.to(tl.int32)
+        column_64_index = req * 512 + column_64_offset
+        req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        # slot = req_to_token[req_pool_indices, column.offset * tokens]
+        slot = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + column_64_value, mask=live, other=0)
+        # entry = mp.where(live, slot, 0) // tokens
+        entry = tl.where(live, slot, 0) // 64
+        tl.store(real_page_table_ptr + column_64_index, entry, mask=live)
 
 
 @triton.jit
@@ -118,21 +112,21 @@ def sglang_dsa(
     paged_mqa_ctx_lens_ptr,  # int32[req], tail: keep
     real_page_table_ptr,  # int32[req, 512], tail: keep
 ):
-    """521 programs; each kind of work takes a range of them."""
+    """537 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_dsa_req(
             program, req_size_ptr, cache_seqlens_ptr, seq_lens_ptr, cu_seqlens_k_ptr,
             dsa_cache_seqlens_ptr, dsa_cu_seqlens_k_ptr, paged_mqa_ctx_lens_ptr,
         )
-    elif program < 520:
+    elif program < 536:
         sglang_dsa_column_64(
             program - 8, req_size_ptr, seq_lens_ptr, real_page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
     else:
         sglang_dsa_req_tail(
-            program - 520, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr, dsa_cu_seqlens_k_ptr,
+            program - 536, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr, dsa_cu_seqlens_k_ptr,
         )
 
 
@@ -179,7 +173,7 @@ def launch(
         paged_mqa_ctx_lens: int32[req], tail: keep
         real_page_table: int32[req, 512], tail: keep
     """
-    sglang_dsa[(521,)](
+    sglang_dsa[(537,)](
         seq_lens,
         req_pool_indices,
         req_to_token,

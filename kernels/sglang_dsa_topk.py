@@ -99,5 +99,5 @@ def launch(
         topk_indices.stride(1),
         req,
         page_table_1,
-        num_warps=4,
+        num_warps=8,
     )

@@ -85,31 +85,30 @@ def sglang_dsa_column_64(
     req_to_token_stride,
     req_pool_indices_ptr,
 ):
-    """real_page_table: 16 rows of req x tok a program, column_64 in its lanes."""
+    """real_page_table: one row of req x tok a program, column_64 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if program * 16 < req_size * 8:
-        first_row = program * 16
-        row = first_row + tl.arange(0, 16)[:, None]
+    for block in range(program, req_size * 8, 528):
+        row = block
         tok_offset = row % 8
         req = row // 8
-        req_live = req < req_size
-        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
-        # length = i32(seq_lens) + (0 if counted else query)
-        length = seq_lens.to(tl.int32) + 8
-        tok_index = req * 8 + tok_offset
-        req_pool_indices = tl.load(req_pool_indices_ptr + req, mask=req_live, other=0)
-        for column_64_first in range(0, 513, 64):
-            column_64_offset = column_64_first + tl.arange(0, 64)[None, :]
-            column_64_live = req_live & (column_64_offset < 513)
-            column_64_value = column_64_offset * 64
-            # live = column.offset * tokens < length
-            live = column_64_value < length
-            column_64_index = tok_index * 513 + column_64_offset
-            # slot = req_to_token[req_pool_indices, column.offset * tokens]
-            slot = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + column_64_value, mask=column_64_live & live, other=0)
-            # entry = mp.where(live, slot, 0) // tokens
-            entry = tl.where(live, slot, 0) // 64
-            tl.store(real_page_table_ptr + column_64_index, entry, mask=column_64_live & live)
+        if req < req_size:
+            seq_lens = tl.load(seq_lens_ptr + req)
+            # length = i32(seq_lens) + (0 if counted else query)
+            length = seq_lens.to(tl.int32) + 8
+            req_pool_indices = tl.load(req_pool_indices_ptr + req)
+            tok_index = req * 8 + tok_offset
+            for column_64_first in range(0, 513, 512):
+                column_64_offset = column_64_first + tl.arange(0, 512)
+                column_64_live = column_64_offset < 513
+                column_64_value = column_64_offset * 64
+                # live = column.offset * tokens < length
+                live = column_64_value < length
+                column_64_index = tok_index * 513 + column_64_offset
+                # slot = req_to_token[req_pool_indices, column.offset * tokens]
+                slot = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + column_64_value, mask=column_64_live & live, other=0)
+                # entry = mp.where(live, slot, 0) // tokens
+                entry = tl.where(live, slot, 0) // 64
+                tl.store(real_page_table_ptr + column_64_index, entry, mask=column_64_live & live)
 
 
 @triton.jit
@@ -174,7 +173,7 @@ def sglang_dsa(
     paged_mqa_ctx_lens_ptr,  # int32[req, 8], tail: keep
     real_page_table_ptr,  # int32[tok, 513], tail: keep
 ):
-    """593 programs; each kind of work takes a range of them."""
+    """609 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_dsa_req(program, req_size_ptr, cache_seqlens_ptr, seq_lens_ptr, cu_seqlens_k_ptr)
@@ -183,15 +182,15 @@ def sglang_dsa(
             program - 8, req_size_ptr, seq_lens_ptr, dsa_cache_seqlens_ptr, dsa_cu_seqlens_k_ptr,
             dsa_seqlens_expanded_ptr, paged_mqa_ctx_lens_ptr,
         )
-    elif program < 584:
+    elif program < 600:
         sglang_dsa_column_64(
             program - 72, req_size_ptr, seq_lens_ptr, real_page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 585:
-        sglang_dsa_req_tail(program - 584, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
+    elif program < 601:
+        sglang_dsa_req_tail(program - 600, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
     else:
-        sglang_dsa_tok_tail(program - 585, req_size_ptr, dsa_cu_seqlens_k_ptr, seq_lens_ptr)
+        sglang_dsa_tok_tail(program - 601, req_size_ptr, dsa_cu_seqlens_k_ptr, seq_lens_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -240,7 +239,7 @@ def launch(
         paged_mqa_ctx_lens: int32[req, 8], tail: keep
         real_page_table: int32[tok, 513], tail: keep
     """
-    sglang_dsa[(593,)](
+    sglang_dsa[(609,)](
         seq_lens,
         req_pool_indices,
         req_to_token,

@@ -30,57 +30,55 @@ def sglang_dsv4_combine_cell(
     swa_base_ptr,
     flags_ptr,
 ):
-    """combined_indices: 16 rows of req x tok a program, cell in its lanes."""
+    """combined_indices: one row of req x tok a program, cell in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 64)
-    every = tl.arange(0, 64)
-    extend_seq_lens = tl.load(extend_seq_lens_ptr + every, mask=every < req_size, other=0)
-    req_total = tl.sum(tl.where(every < req_size, extend_seq_lens, 0))
     req_each = tl.arange(0, 64)
     req_counted = req_each < req_size
-    extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + req_each, mask=req_counted, other=0)
-    tok_count = tl.where(req_counted, extend_seq_lens_2, 0)
+    extend_seq_lens = tl.load(extend_seq_lens_ptr + req_each, mask=req_counted, other=0)
+    req_total = tl.sum(tl.where(req_counted, extend_seq_lens, 0))
+    tok_count = tl.where(req_counted, extend_seq_lens, 0)
     tok_end = tl.cumsum(tok_count, 0)
-    if program * 16 < req_total:
-        first_row = program * 16
-        row = first_row + tl.arange(0, 16)[:, None]
-        tok_before = tok_end[None, :] <= row
-        req = tl.sum(tok_before.to(tl.int32), 1, keep_dims=True)
-        tok_start = tl.sum(tl.where(tok_before, tok_count[None, :], 0), 1, keep_dims=True)
+    for block in range(program, req_total, 528):
+        row = block
+        tok_before = tok_end <= row
+        req = tl.sum(tok_before.to(tl.int32), 0)
+        tok_start = tl.sum(tl.where(tok_before, tok_count, 0), 0)
         tok_offset = row - tok_start
-        req_live = row < req_total
-        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
-        extend_seq_lens_3 = tl.load(extend_seq_lens_ptr + req, mask=req_live, other=0)
-        # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
-        begin = tl.maximum(seq_lens - extend_seq_lens_3, 0)
-        # pos = begin + tok.offset
-        pos = begin + tok_offset
-        tok_value = pos + 1
-        # have = mp.minimum((pos + 1) // ratio, topk)
-        have = tl.minimum(tok_value // 4, 512)
-        holds_2 = row < 8192
-        compressed_base = tl.load(compressed_base_ptr + req, mask=req_live, other=0)
-        # seen = mp.minimum(pos + 1, window)
-        seen = tl.minimum(tok_value, 128)
-        swa_base = tl.load(swa_base_ptr + req, mask=req_live, other=0)
-        # first = mp.maximum(begin - (window - 1), 0)
-        first_2 = tl.maximum(begin - 127, 0)
-        broken = tl.full([16, 64], 0, tl.int32)
-        for cell_first in range(0, 640, 64):
-            cell_offset = cell_first + tl.arange(0, 64)[None, :]
-            cell_index = row * 640 + cell_offset
-            # place = cell.offset - have
-            place = cell_offset - have
-            holds = place < 0
-            # entry = topk_indices[tok, mp.minimum(cell.offset, topk - 1)]
-            entry = tl.load(topk_indices_ptr + row * topk_indices_stride + tl.minimum(cell_offset, 511), mask=req_live & (holds & holds_2), other=0)
-            # chosen = mp.where(entry >= 0, compressed_base + entry, -1)
-            chosen = tl.where(0 <= entry, compressed_base + entry, -1)
-            # near = mp.where(place < seen, swa_base + (pos - seen + 1 - first) + place, -1)
-            near = tl.where(place < seen, swa_base + (pos - seen + 1 - first_2) + place, -1)
-            tl.store(combined_indices_ptr + cell_index, tl.where(holds, chosen, near), mask=req_live & (cell_index < 5242880))
-            # index outside topk_indices
-            broken = broken + ((req_live & (holds & ~holds_2)) & ((entry | 1) != 0)).to(tl.int32)
-        count_all(flags_ptr + 1, tl.sum(broken))
+        if row < req_total:
+            seq_lens = tl.load(seq_lens_ptr + req)
+            extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + req)
+            # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
+            begin = tl.maximum(seq_lens - extend_seq_lens_2, 0)
+            compressed_base = tl.load(compressed_base_ptr + req)
+            swa_base = tl.load(swa_base_ptr + req)
+            # first = mp.maximum(begin - (window - 1), 0)
+            first_2 = tl.maximum(begin - 127, 0)
+            # pos = begin + tok.offset
+            pos = begin + tok_offset
+            tok_value = pos + 1
+            # have = mp.minimum((pos + 1) // ratio, topk)
+            have = tl.minimum(tok_value // 4, 512)
+            holds_2 = row < 8192
+            # seen = mp.minimum(pos + 1, window)
+            seen = tl.minimum(tok_value, 128)
+            broken = tl.full([512], 0, tl.int32)
+            for cell_first in range(0, 640, 512):
+                cell_offset = cell_first + tl.arange(0, 512)
+                cell_live = cell_offset < 640
+                cell_index = row * 640 + cell_offset
+                # place = cell.offset - have
+                place = cell_offset - have
+                holds = place < 0
+                # entry = topk_indices[tok, mp.minimum(cell.offset, topk - 1)]
+                entry = tl.load(topk_indices_ptr + row * topk_indices_stride + tl.minimum(cell_offset, 511), mask=cell_live & (holds & holds_2), other=0)
+                # chosen = mp.where(entry >= 0, compressed_base + entry, -1)
+                chosen = tl.where(0 <= entry, compressed_base + entry, -1)
+                # near = mp.where(place < seen, swa_base + (pos - seen + 1 - first) + place, -1)
+                near = tl.where(place < seen, swa_base + (pos - seen + 1 - first_2) + place, -1)
+                tl.store(combined_indices_ptr + cell_index, tl.where(holds, chosen, near), mask=cell_live & (cell_index < 5242880))
+                # index outside topk_indices
+                broken = broken + ((cell_live & (holds & ~holds_2)) & ((entry | 1) != 0)).to(tl.int32)
+            count_all(flags_ptr + 1, tl.sum(broken))
 
 
 @triton.jit
@@ -200,30 +198,30 @@ def sglang_dsv4_combine(
     combined_lens_ptr,  # int32[tok], tail: 0 until padded_tokens
     flags_ptr,  # int32[3]: broken promises, counted
 ):
-    """618 programs; each kind of work takes a range of them."""
+    """634 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 512:
+    if program < 528:
         sglang_dsv4_combine_cell(
             program, req_size_ptr, extend_seq_lens_ptr, combined_indices_ptr, seq_lens_ptr,
             topk_indices_ptr, topk_indices_stride, compressed_base_ptr, swa_base_ptr, flags_ptr,
         )
-    elif program < 576:
+    elif program < 592:
         sglang_dsv4_combine_tok(
-            program - 512, req_size_ptr, extend_seq_lens_ptr, combined_lens_ptr, seq_lens_ptr,
+            program - 528, req_size_ptr, extend_seq_lens_ptr, combined_lens_ptr, seq_lens_ptr,
             flags_ptr,
         )
-    elif program < 577:
+    elif program < 593:
         sglang_dsv4_combine_check_req(
-            program - 576, req_size_ptr, seq_lens_ptr, extend_seq_lens_ptr, flags_ptr,
+            program - 592, req_size_ptr, seq_lens_ptr, extend_seq_lens_ptr, flags_ptr,
         )
-    elif program < 610:
+    elif program < 626:
         sglang_dsv4_combine_cell_tail(
-            program - 577, req_size_ptr, extend_seq_lens_ptr, padded_tokens_ptr,
+            program - 593, req_size_ptr, extend_seq_lens_ptr, padded_tokens_ptr,
             combined_indices_ptr,
         )
     else:
         sglang_dsv4_combine_tok_tail(
-            program - 610, req_size_ptr, extend_seq_lens_ptr, padded_tokens_ptr, combined_lens_ptr,
+            program - 626, req_size_ptr, extend_seq_lens_ptr, padded_tokens_ptr, combined_lens_ptr,
         )
 
 
@@ -267,7 +265,7 @@ def launch(
         combined_lens: int32[tok], tail: 0 until padded_tokens
         flags: int32[3]: broken promises, counted
     """
-    sglang_dsv4_combine[(618,)](
+    sglang_dsv4_combine[(634,)](
         seq_lens,
         extend_seq_lens,
         compressed_base,
@@ -279,5 +277,5 @@ def launch(
         combined_indices,
         combined_lens,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

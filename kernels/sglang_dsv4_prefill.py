@@ -183,28 +183,32 @@ def sglang_dsv4_prefill_cell_0(
 ):
     """c0_combined_indices: 16 rows of req x tok a program, cell_0 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 64)
-    for block in range(program, tl.cdiv(req_size * 8192, 16), 528):
-        first_row = block * 16
+    req_each = tl.arange(0, 64)
+    req_counted = req_each < req_size
+    extend_seq_lens = tl.load(extend_seq_lens_ptr + req_each, mask=req_counted, other=0)
+    req_total = tl.sum(tl.where(req_counted, extend_seq_lens, 0))
+    tok_count = tl.where(req_counted, extend_seq_lens, 0)
+    tok_end = tl.cumsum(tok_count, 0)
+    seq_lens = tl.load(seq_lens_ptr + req_each, mask=req_counted, other=0)
+    # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
+    begin = tl.maximum(seq_lens - extend_seq_lens, 0)
+    # first = mp.maximum(begin - (window - 1), 0)
+    first_2 = tl.maximum(begin - 127, 0)
+    swa_length = seq_lens - first_2
+    swa_start_count = tl.where(req_counted, swa_length, 0)
+    if program * 16 < req_total:
+        first_row = program * 16
         row = first_row + tl.arange(0, 16)[:, None]
-        tok_offset = row % 8192
-        req = row // 8192
-        req_live = req < req_size
-        extend_seq_lens = tl.load(extend_seq_lens_ptr + req, mask=req_live, other=0)
-        tok_live = req_live & (tok_offset < extend_seq_lens)
-        req_before = first_row // 8192
-        every = tl.arange(0, 64)
-        seq_lens = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
-        extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + every, mask=every < req_before, other=0)
-        # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
-        begin = tl.maximum(seq_lens - extend_seq_lens_2, 0)
-        # first = mp.maximum(begin - (window - 1), 0)
-        first_2 = tl.maximum(begin - 127, 0)
-        swa_length = seq_lens - first_2
-        swa_start_before = tl.sum(tl.where(every < req_before, swa_length, 0))
-        tok_start_before = tl.sum(tl.where(every < req_before, extend_seq_lens_2, 0))
-        tok_index = tok_start_before + tok_offset
+        tok_before = tok_end[None, :] <= row
+        req = tl.sum(tok_before.to(tl.int32), 1, keep_dims=True)
+        tok_start = tl.sum(tl.where(tok_before, tok_count[None, :], 0), 1, keep_dims=True)
+        # swa_offsets=swa.indptr
+        swa_start = tl.sum(tl.where(tok_before, swa_start_count[None, :], 0), 1, keep_dims=True)
+        tok_offset = row - tok_start
+        req_live = row < req_total
         seq_lens_2 = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
-        begin_2 = tl.maximum(seq_lens_2 - extend_seq_lens, 0)
+        extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + req, mask=req_live, other=0)
+        begin_2 = tl.maximum(seq_lens_2 - extend_seq_lens_2, 0)
         # pos = begin + tok.offset
         pos = begin_2 + tok_offset
         # seen = mp.minimum(pos + 1, window)
@@ -212,10 +216,10 @@ def sglang_dsv4_prefill_cell_0(
         first_3 = tl.maximum(begin_2 - 127, 0)
         for cell_0_first in range(0, 128, 64):
             cell_0_offset = cell_0_first + tl.arange(0, 64)[None, :]
-            cell_0_index = tok_index * 128 + cell_0_offset
+            cell_0_index = row * 128 + cell_0_offset
             # near = mp.where(place < seen, behind + (pos - seen + 1 - first) + place, -1)
-            near = tl.where(cell_0_offset < seen, swa_start_before + (pos - seen + 1 - first_3) + cell_0_offset, -1)
-            tl.store(c0_combined_indices_ptr + cell_0_index, near, mask=tok_live & (cell_0_index < 1048576))
+            near = tl.where(cell_0_offset < seen, swa_start + (pos - seen + 1 - first_3) + cell_0_offset, -1)
+            tl.store(c0_combined_indices_ptr + cell_0_index, near, mask=req_live & (cell_0_index < 1048576))
 
 
 @triton.jit
@@ -293,33 +297,38 @@ def sglang_dsv4_prefill_cell_256(
 ):
     """c128_combined_indices: 16 rows of req x tok a program, cell_256 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 64)
+    req_each = tl.arange(0, 64)
+    req_counted = req_each < req_size
+    extend_seq_lens = tl.load(extend_seq_lens_ptr + req_each, mask=req_counted, other=0)
+    req_total = tl.sum(tl.where(req_counted, extend_seq_lens, 0))
+    tok_count = tl.where(req_counted, extend_seq_lens, 0)
+    tok_end = tl.cumsum(tok_count, 0)
+    seq_lens = tl.load(seq_lens_ptr + req_each, mask=req_counted, other=0)
+    # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
+    begin = tl.maximum(seq_lens - extend_seq_lens, 0)
+    # first = mp.maximum(begin - (window - 1), 0)
+    first_2 = tl.maximum(begin - 127, 0)
+    swa_length = seq_lens - first_2
+    swa_start_count = tl.where(req_counted, swa_length, 0)
     max_seq_len = tl.load(max_seq_len_ptr)
     whole_length = tl.maximum(max_seq_len // 128, 1)
-    every_2 = tl.arange(0, 64)
-    req_total = tl.sum(tl.where(every_2 < req_size, whole_length, 0))
-    for block in range(program, tl.cdiv(req_size * 8192, 16), 528):
-        first_row = block * 16
+    whole_start_count = tl.where(req_counted, whole_length, 0)
+    req_total_2 = tl.sum(tl.where(req_counted, whole_length, 0))
+    if program * 16 < req_total:
+        first_row = program * 16
         row = first_row + tl.arange(0, 16)[:, None]
-        tok_offset = row % 8192
-        req = row // 8192
-        req_live = req < req_size
-        extend_seq_lens = tl.load(extend_seq_lens_ptr + req, mask=req_live, other=0)
-        tok_live = req_live & (tok_offset < extend_seq_lens)
-        req_before = first_row // 8192
-        every = tl.arange(0, 64)
-        seq_lens = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
-        extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + every, mask=every < req_before, other=0)
-        # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
-        begin = tl.maximum(seq_lens - extend_seq_lens_2, 0)
-        # first = mp.maximum(begin - (window - 1), 0)
-        first_2 = tl.maximum(begin - 127, 0)
-        swa_length = seq_lens - first_2
-        swa_start_before = tl.sum(tl.where(every < req_before, swa_length, 0))
-        whole_start_before = tl.sum(tl.where(every < req_before, whole_length, 0))
-        tok_start_before = tl.sum(tl.where(every < req_before, extend_seq_lens_2, 0))
-        tok_index = tok_start_before + tok_offset
+        tok_before = tok_end[None, :] <= row
+        req = tl.sum(tok_before.to(tl.int32), 1, keep_dims=True)
+        tok_start = tl.sum(tl.where(tok_before, tok_count[None, :], 0), 1, keep_dims=True)
+        # swa_offsets=swa.indptr
+        swa_start = tl.sum(tl.where(tok_before, swa_start_count[None, :], 0), 1, keep_dims=True)
+        # c128_compressed_base=whole.indptr
+        whole_start = tl.sum(tl.where(tok_before, whole_start_count[None, :], 0), 1, keep_dims=True)
+        tok_offset = row - tok_start
+        req_live = row < req_total
         seq_lens_2 = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
-        begin_2 = tl.maximum(seq_lens_2 - extend_seq_lens, 0)
+        extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + req, mask=req_live, other=0)
+        begin_2 = tl.maximum(seq_lens_2 - extend_seq_lens_2, 0)
         # pos = begin + tok.offset
         pos = begin_2 + tok_offset
         tok_value = pos + 1
@@ -328,16 +337,16 @@ def sglang_dsv4_prefill_cell_256(
         # seen = mp.minimum(pos + 1, window)
         seen = tl.minimum(tok_value, 128)
         # c128_swa_base=whole.size + swa.indptr
-        c128_swa_base = req_total + swa_start_before
+        c128_swa_base = req_total_2 + swa_start
         first_3 = tl.maximum(begin_2 - 127, 0)
         for cell_256_first in range(0, 384, 64):
             cell_256_offset = cell_256_first + tl.arange(0, 64)[None, :]
-            cell_256_index = tok_index * 384 + cell_256_offset
+            cell_256_index = row * 384 + cell_256_offset
             # place = cell.offset - have
             place = cell_256_offset - entries
             # near = mp.where(place < seen, behind + (pos - seen + 1 - first) + place, -1)
             near = tl.where(place < seen, c128_swa_base + (pos - seen + 1 - first_3) + place, -1)
-            tl.store(c128_combined_indices_ptr + cell_256_index, tl.where(place < 0, whole_start_before + cell_256_offset, near), mask=tok_live & (cell_256_index < 3145728))
+            tl.store(c128_combined_indices_ptr + cell_256_index, tl.where(place < 0, whole_start + cell_256_offset, near), mask=req_live & (cell_256_index < 3145728))
 
 
 @triton.jit
@@ -413,7 +422,7 @@ def sglang_dsv4_prefill(
     c128_combined_lens_ptr,  # int32[tok], tail: keep
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """1314 programs; each kind of work takes a range of them."""
+    """1282 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 1:
         sglang_dsv4_prefill_req(
@@ -432,28 +441,28 @@ def sglang_dsv4_prefill(
             program - 65, req_size_ptr, seq_lens_ptr, extend_seq_lens_ptr, swa_token_ids_ptr,
             full_to_swa_ptr, req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 657:
+    elif program < 641:
         sglang_dsv4_prefill_cell_0(
             program - 129, req_size_ptr, extend_seq_lens_ptr, seq_lens_ptr, c0_combined_indices_ptr,
         )
-    elif program < 721:
+    elif program < 705:
         sglang_dsv4_prefill_packed(
-            program - 657, req_size_ptr, seq_lens_ptr, c4_token_ids_ptr, req_to_token_ptr,
+            program - 641, req_size_ptr, seq_lens_ptr, c4_token_ids_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 785:
+    elif program < 769:
         sglang_dsv4_prefill_whole(
-            program - 721, req_size_ptr, max_seq_len_ptr, c128_token_ids_ptr, seq_lens_ptr,
+            program - 705, req_size_ptr, max_seq_len_ptr, c128_token_ids_ptr, seq_lens_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 1313:
+    elif program < 1281:
         sglang_dsv4_prefill_cell_256(
-            program - 785, req_size_ptr, extend_seq_lens_ptr, seq_lens_ptr, max_seq_len_ptr,
+            program - 769, req_size_ptr, extend_seq_lens_ptr, seq_lens_ptr, max_seq_len_ptr,
             c128_combined_indices_ptr,
         )
     else:
         sglang_dsv4_prefill_req_tail(
-            program - 1313, req_size_ptr, query_start_loc_ptr, max_seq_len_ptr, seq_lens_ptr,
+            program - 1281, req_size_ptr, query_start_loc_ptr, max_seq_len_ptr, seq_lens_ptr,
             extend_seq_lens_ptr, swa_offsets_ptr, c4_compressed_base_ptr, c128_compressed_base_ptr,
         )
 
@@ -540,7 +549,7 @@ def launch(
         c128_combined_lens: int32[tok], tail: keep
         flags: int32[2]: broken promises, counted
     """
-    sglang_dsv4_prefill[(1314,)](
+    sglang_dsv4_prefill[(1282,)](
         seq_lens,
         extend_seq_lens,
         req_pool_indices,
@@ -566,5 +575,5 @@ def launch(
         c128_combined_indices,
         c128_combined_lens,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

@@ -13,21 +13,19 @@ def sglang_dsv4_tail_cell(
     indices_ptr,
     indices_stride,
 ):
-    """table: 16 rows of tok a program, cell in its lanes."""
+    """table: one row of tok a program, cell in its lanes."""
     tok_size = tl.minimum(tl.load(tok_size_ptr), 8192)
-    if program * 16 < tok_size:
-        first_row = program * 16
-        tok = first_row + tl.arange(0, 16)[:, None]
-        tok_live = tok < tok_size
-        for cell_first in range(0, 640, 64):
-            cell_offset = cell_first + tl.arange(0, 64)[None, :]
+    for tok in range(program, tok_size, 528):
+        for cell_first in range(0, 640, 512):
+            cell_offset = cell_first + tl.arange(0, 512)
+            cell_live = cell_offset < 640
             # behind = cell.offset >= window
             behind = 128 <= cell_offset
             cell_index = tok * 640 + cell_offset
-            indices = tl.load(indices_ptr + tok * indices_stride + cell_offset - 128, mask=tok_live & behind, other=0)
+            indices = tl.load(indices_ptr + tok * indices_stride + cell_offset - 128, mask=cell_live & behind, other=0)
             # entry = mp.where(behind, indices[tok, cell.offset - window], -1)
             entry = tl.where(behind, indices, -1)
-            tl.store(table_ptr + cell_index, entry, mask=tok_live & behind)
+            tl.store(table_ptr + cell_index, entry, mask=cell_live & behind)
 
 
 @triton.jit
@@ -61,12 +59,12 @@ def sglang_dsv4_tail(
     table_ptr,  # int32[tok, 640], tail: keep
     total_lengths_ptr,  # int32[tok], tail: keep
 ):
-    """576 programs; each kind of work takes a range of them."""
+    """592 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 512:
+    if program < 528:
         sglang_dsv4_tail_cell(program, tok_size_ptr, table_ptr, indices_ptr, indices_stride)
     else:
-        sglang_dsv4_tail_tok(program - 512, tok_size_ptr, total_lengths_ptr, lengths_ptr)
+        sglang_dsv4_tail_tok(program - 528, tok_size_ptr, total_lengths_ptr, lengths_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -98,7 +96,7 @@ def launch(
         table: int32[tok, 640], tail: keep
         total_lengths: int32[tok], tail: keep
     """
-    sglang_dsv4_tail[(576,)](
+    sglang_dsv4_tail[(592,)](
         indices,
         indices.stride(0),
         lengths,

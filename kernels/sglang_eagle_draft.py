@@ -554,5 +554,5 @@ def launch(
         kv_indices_5,
         kv_indptr_6,
         kv_indices_6,
-        num_warps=4,
+        num_warps=8,
     )

@@ -77,35 +77,29 @@ def sglang_fa3_local(
     req_to_token_stride,
     req_pool_indices_ptr,
 ):
-    """local_block_table: 4 rows of req a program, local in its lanes."""
+    """local_block_table: one row of req a program, local in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    split = program % 2
-    block = program // 2
-    if block * 4 < req_size:
-        first_row = block * 4
-        req = first_row + tl.arange(0, 4)[:, None]
-        req_live = req < req_size
-        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
+    for req in range(program, req_size, 528):
+        local_offset = tl.arange(0, 128)
+        local_value = local_offset * 64
+        seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
         # seen = (length - 1) % chunk + 1
         seen = ((length - 1) & 8191) + 1
-        req_pool_indices = tl.load(req_pool_indices_ptr + req, mask=req_live, other=0)
-        for local_first in range(split * 64, 128, 128):
-            local_offset = local_first + tl.arange(0, 64)[None, :]
-            local_value = local_offset * 64
-            # live = local.offset * kv.page < seen
-            live = local_value < seen
-            local_index = req * 128 + local_offset
-            # first = mp.maximum(length - seen, 0) + local.offset * kv.page
-            first_2 = tl.maximum(length - seen, 0) + local_value
-            holds = live & (first_2 < length)
-            # last = mp.minimum(first, kv.context - 1)
-            last = tl.minimum(first_2, 131071)
-            req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + last, mask=req_live & holds, other=0)
-            # slot = mp.where(live & (first < length), req_to_token[req_pool_indices, last], 0)
-            slot = tl.where(holds, req_to_token, 0)
-            tl.store(local_block_table_ptr + local_index, slot // 64, mask=req_live & live)
+        # live = local.offset * kv.page < seen
+        live = local_value < seen
+        local_index = req * 128 + local_offset
+        # first = mp.maximum(length - seen, 0) + local.offset * kv.page
+        first_2 = tl.maximum(length - seen, 0) + local_value
+        holds = live & (first_2 < length)
+        req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        # last = mp.minimum(first, kv.context - 1)
+        last = tl.minimum(first_2, 131071)
+        req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + last, mask=holds, other=0)
+        # slot = mp.where(live & (first < length), req_to_token[req_pool_indices, last], 0)
+        slot = tl.where(holds, req_to_token, 0)
+        tl.store(local_block_table_ptr + local_index, slot // 64, mask=live)
 
 
 @triton.jit
@@ -166,7 +160,7 @@ def sglang_fa3(
     local_seqused_k_ptr,  # int32[req], tail: 0
     local_block_table_ptr,  # int32[req, 128], tail: 0
 ):
-    """1082 programs; each kind of work takes a range of them."""
+    """1098 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_fa3_req(
@@ -178,18 +172,18 @@ def sglang_fa3(
             program - 8, req_size_ptr, seq_lens_ptr, page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 1048:
+    elif program < 1064:
         sglang_fa3_local(
             program - 536, req_size_ptr, seq_lens_ptr, local_block_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 1049:
+    elif program < 1065:
         sglang_fa3_req_tail(
-            program - 1048, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr, local_query_start_loc_ptr,
+            program - 1064, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr, local_query_start_loc_ptr,
             local_seqused_k_ptr,
         )
     else:
-        sglang_fa3_local_tail(program - 1049, req_size_ptr, local_block_table_ptr)
+        sglang_fa3_local_tail(program - 1065, req_size_ptr, local_block_table_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -235,7 +229,7 @@ def launch(
         local_seqused_k: int32[req], tail: 0
         local_block_table: int32[req, 128], tail: 0
     """
-    sglang_fa3[(1082,)](
+    sglang_fa3[(1098,)](
         req_pool_indices,
         seq_lens,
         req_to_token,
@@ -247,5 +241,5 @@ def launch(
         local_query_start_loc,
         local_seqused_k,
         local_block_table,
-        num_warps=4,
+        num_warps=8,
     )

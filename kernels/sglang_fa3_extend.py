@@ -234,5 +234,5 @@ def launch(
         page_table,
         swa_page_table,
         swa_out_cache_loc,
-        num_warps=4,
+        num_warps=8,
     )

@@ -84,11 +84,11 @@ def sglang_fa3_local_col(
     req_to_token_stride,
     req_pool_indices_ptr,
 ):
-    """local_block_table: 8 rows of req x part a program, col in its lanes."""
+    """local_block_table: 4 rows of req x part a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if program * 8 < req_size * 2:
-        first_row = program * 8
-        row = first_row + tl.arange(0, 8)[:, None]
+    if program * 4 < req_size * 2:
+        first_row = program * 4
+        row = first_row + tl.arange(0, 4)[:, None]
         part_offset = row % 2
         req = row // 2
         req_live = req < req_size
@@ -213,25 +213,25 @@ def sglang_fa3_local(
     local_block_table_ptr,  # int32[part, 128], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """282 programs; each kind of work takes a range of them."""
+    """538 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 16:
         sglang_fa3_local_part(
             program, req_size_ptr, query_lens_ptr, seq_lens_ptr, local_query_start_loc_ptr,
             local_seqused_k_ptr,
         )
-    elif program < 272:
+    elif program < 528:
         sglang_fa3_local_col(
             program - 16, req_size_ptr, query_lens_ptr, seq_lens_ptr, local_block_table_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 280:
+    elif program < 536:
         sglang_fa3_local_check_req(
-            program - 272, req_size_ptr, seq_lens_ptr, query_lens_ptr, flags_ptr,
+            program - 528, req_size_ptr, seq_lens_ptr, query_lens_ptr, flags_ptr,
         )
     else:
         sglang_fa3_local_part_tail(
-            program - 280, req_size_ptr, query_lens_ptr, seq_lens_ptr, local_query_start_loc_ptr,
+            program - 536, req_size_ptr, query_lens_ptr, seq_lens_ptr, local_query_start_loc_ptr,
         )
 
 
@@ -274,7 +274,7 @@ def launch(
         local_block_table: int32[part, 128], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_fa3_local[(282,)](
+    sglang_fa3_local[(538,)](
         req_pool_indices,
         seq_lens,
         query_lens,

@@ -385,7 +385,7 @@ def launch(
         expand_page_table,
         count_kept,
         flags,
-        num_warps=4,
+        num_warps=8,
     )
     sglang_fa3_tree[(72,)](
         count_kept,

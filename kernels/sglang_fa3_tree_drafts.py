@@ -73,11 +73,11 @@ def sglang_fa3_tree_drafts_tok_0(
     out_cache_loc_stride,
     expand_page_table_0_ptr,
 ):
-    """expand_page_table_0: 16 rows of req x branch a program, tok_0 in its lanes."""
+    """expand_page_table_0: 8 rows of req x branch a program, tok_0 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if program * 16 < req_size * 4:
-        first_row = program * 16
-        row = first_row + tl.arange(0, 16)[:, None]
+    if program * 8 < req_size * 4:
+        first_row = program * 8
+        row = first_row + tl.arange(0, 8)[:, None]
         branch_offset = row % 4
         req = row // 4
         req_live = req < req_size
@@ -146,11 +146,11 @@ def sglang_fa3_tree_drafts_tok_1_rows(
     expand_page_table_1_ptr,
     flags_ptr,
 ):
-    """expand_page_table_1: 16 rows of req x branch a program, tok_1 in its lanes."""
+    """expand_page_table_1: 8 rows of req x branch a program, tok_1 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if program * 16 < req_size * 4:
-        first_row = program * 16
-        row = first_row + tl.arange(0, 16)[:, None]
+    if program * 8 < req_size * 4:
+        first_row = program * 8
+        row = first_row + tl.arange(0, 8)[:, None]
         branch_offset = row % 4
         req = row // 4
         req_live = req < req_size
@@ -195,11 +195,11 @@ def sglang_fa3_tree_drafts_tok_2_rows(
     expand_page_table_2_ptr,
     flags_ptr,
 ):
-    """expand_page_table_2: 16 rows of req x branch a program, tok_2 in its lanes."""
+    """expand_page_table_2: 8 rows of req x branch a program, tok_2 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if program * 16 < req_size * 4:
-        first_row = program * 16
-        row = first_row + tl.arange(0, 16)[:, None]
+    if program * 8 < req_size * 4:
+        first_row = program * 8
+        row = first_row + tl.arange(0, 8)[:, None]
         branch_offset = row % 4
         req = row // 4
         req_live = req < req_size
@@ -245,11 +245,11 @@ def sglang_fa3_tree_drafts_tok_3_rows(
     expand_page_table_3_ptr,
     flags_ptr,
 ):
-    """expand_page_table_3: 16 rows of req x branch a program, tok_3 in its lanes."""
+    """expand_page_table_3: 8 rows of req x branch a program, tok_3 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if program * 16 < req_size * 4:
-        first_row = program * 16
-        row = first_row + tl.arange(0, 16)[:, None]
+    if program * 8 < req_size * 4:
+        first_row = program * 8
+        row = first_row + tl.arange(0, 8)[:, None]
         branch_offset = row % 4
         req = row // 4
         req_live = req < req_size
@@ -312,7 +312,7 @@ def sglang_fa3_tree_drafts(
     expand_cache_seqlens_3_ptr,  # int32[req, 4], tail: keep
     flags_ptr,  # int32[3]: broken promises, counted
 ):
-    """1592 programs; each kind of work takes a range of them."""
+    """2616 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_fa3_tree_drafts_req(program, req_size_ptr, cache_seqlens_ptr, seq_lens_ptr)
@@ -321,29 +321,29 @@ def sglang_fa3_tree_drafts(
             program - 8, req_size_ptr, seq_lens_ptr, page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 792:
+    elif program < 1048:
         sglang_fa3_tree_drafts_tok_0(
             program - 536, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
             expand_page_table_0_ptr,
         )
-    elif program < 824:
+    elif program < 1080:
         sglang_fa3_tree_drafts_branch(
-            program - 792, req_size_ptr, seq_lens_ptr, expand_cache_seqlens_0_ptr,
+            program - 1048, req_size_ptr, seq_lens_ptr, expand_cache_seqlens_0_ptr,
             expand_cache_seqlens_1_ptr, expand_cache_seqlens_2_ptr, expand_cache_seqlens_3_ptr,
         )
-    elif program < 1080:
+    elif program < 1592:
         sglang_fa3_tree_drafts_tok_1_rows(
-            program - 824, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
+            program - 1080, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
             expand_page_table_1_ptr, flags_ptr,
         )
-    elif program < 1336:
+    elif program < 2104:
         sglang_fa3_tree_drafts_tok_2_rows(
-            program - 1080, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
+            program - 1592, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
             expand_page_table_2_ptr, flags_ptr,
         )
     else:
         sglang_fa3_tree_drafts_tok_3_rows(
-            program - 1336, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
+            program - 2104, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
             expand_page_table_3_ptr, flags_ptr,
         )
 
@@ -408,7 +408,7 @@ def launch(
         expand_cache_seqlens_3: int32[req, 4], tail: keep
         flags: int32[3]: broken promises, counted
     """
-    sglang_fa3_tree_drafts[(1592,)](
+    sglang_fa3_tree_drafts[(2616,)](
         req_pool_indices,
         seq_lens,
         out_cache_loc,
@@ -427,5 +427,5 @@ def launch(
         expand_page_table_3,
         expand_cache_seqlens_3,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

@@ -51,15 +51,13 @@ def sglang_fa3_tree_1_col(
 ):
     """page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
-    split = program % 4
-    block = program // 4
-    req = block
+    req = program
     if req < req_size:
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
-        for col_first in range(split * 1024, tl.minimum(32768, length), 4096):
+        for col_first in range(0, tl.minimum(32768, length), 1024):
             col_offset = col_first + tl.arange(0, 1024)
             holds = col_offset < length
             col_index = req * 32768 + col_offset
@@ -124,48 +122,47 @@ def sglang_fa3_tree_1_key_rows(
     req_pool_indices_ptr,
     flags_ptr,
 ):
-    """expand_page_table: 4 rows of req x draft a program, key in its lanes."""
+    """expand_page_table: one row of req x draft a program, key in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
     real_drafts = tl.load(real_drafts_ptr)
-    if program * 4 < req_size * 4:
-        first_row = program * 4
-        row = first_row + tl.arange(0, 4)[:, None]
+    for block in range(program, req_size * 4, 528):
+        row = block
         draft_offset = row % 4
         req = row // 4
-        req_live = req < req_size
-        key_offset = tl.arange(0, 4)[None, :]
-        draft_index = req * 4 + draft_offset
-        req_before_2 = first_row // 4
-        every = tl.arange(0, 256)
-        seq_lens = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
-        # length = i32(seq_lens)
-        length = seq_lens.to(tl.int32)
-        req_before = tl.sum(tl.where(every < req_before_2, 4 * (length + 4), 0))
-        seq_lens_2 = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        req_value = length_2 + 4
-        # mask_row = mp.indptr(drafts * (length + drafts)) + draft.offset * (length + drafts)
-        mask_row = req_before + draft_offset * req_value
-        # cell = mp.where(draft.index < real_drafts, mask_row + length + key.offset, 0)
-        cell_2 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset, 0)
-        # seen = custom_mask[cell]
-        seen = tl.load(custom_mask_ptr + cell_2, mask=req_live, other=0)
-        key_value = seen.to(tl.int32)
-        key_count = tl.where(req_live, key_value, 0)
-        key_before = tl.cumsum(key_count, 1) - key_count
-        key_offset_2 = tl.arange(0, 4)[None, :]
-        key_counted = req_live & (key_offset_2 < 4)
-        cell_3 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset_2, 0)
-        seen_2 = tl.load(custom_mask_ptr + cell_3, mask=key_counted, other=0)
-        key_value_2 = seen_2.to(tl.int32)
-        key_sum = tl.sum(tl.where(key_counted, key_value_2, 0), 1, keep_dims=True)
-        key_value_3 = tl.where(seen, key_before, key_sum + key_offset - key_before)
-        holds = (0 <= key_value_3) & (key_value_3 < 4)
-        req_pool_indices = tl.load(req_pool_indices_ptr + req, mask=req_live, other=0)
-        req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + length_2 + key_offset, mask=req_live, other=0)
-        tl.store(expand_page_table_ptr + draft_index * 4 + key_value_3, req_to_token, mask=req_live & holds)
-        # place outside expand_page_table
-        count(flags_ptr + 0, req_live & (~holds))
+        if req < req_size:
+            req_before_2 = row // 4
+            every = tl.arange(0, 256)
+            seq_lens = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
+            # length = i32(seq_lens)
+            length = seq_lens.to(tl.int32)
+            req_before = tl.sum(tl.where(every < req_before_2, 4 * (length + 4), 0))
+            seq_lens_2 = tl.load(seq_lens_ptr + req)
+            length_2 = seq_lens_2.to(tl.int32)
+            req_value = length_2 + 4
+            req_pool_indices = tl.load(req_pool_indices_ptr + req)
+            key_offset = tl.arange(0, 4)
+            draft_index = req * 4 + draft_offset
+            # mask_row = mp.indptr(drafts * (length + drafts)) + draft.offset * (length + drafts)
+            mask_row = req_before + draft_offset * req_value
+            # cell = mp.where(draft.index < real_drafts, mask_row + length + key.offset, 0)
+            cell_2 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset, 0)
+            # seen = custom_mask[cell]
+            seen = tl.load(custom_mask_ptr + cell_2)
+            key_value = seen.to(tl.int32)
+            key_count = key_value
+            key_before = tl.cumsum(key_count, 0) - key_count
+            key_offset_2 = tl.arange(0, 4)
+            key_counted = key_offset_2 < 4
+            cell_3 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset_2, 0)
+            seen_2 = tl.load(custom_mask_ptr + cell_3, mask=key_counted, other=0)
+            key_value_2 = seen_2.to(tl.int32)
+            key_sum = tl.sum(tl.where(key_counted, key_value_2, 0), 0)
+            key_value_3 = tl.where(seen, key_before, key_sum + key_offset - key_before)
+            holds = (0 <= key_value_3) & (key_value_3 < 4)
+            req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + length_2 + key_offset)
+            tl.store(expand_page_table_ptr + draft_index * 4 + key_value_3, req_to_token, mask=holds)
+            # place outside expand_page_table
+            count(flags_ptr + 0, ~holds)
 
 
 @triton.jit
@@ -180,41 +177,40 @@ def sglang_fa3_tree_1_key_sorted(
     custom_mask_ptr,
     real_drafts_ptr,
 ):
-    """key_load_kept: 4 rows of req x draft a program, key in its lanes."""
+    """key_load_kept: one row of req x draft a program, key in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
     real_drafts = tl.load(real_drafts_ptr)
-    if program * 4 < req_size * 4:
-        first_row = program * 4
-        row = first_row + tl.arange(0, 4)[:, None]
+    for block in range(program, req_size * 4, 528):
+        row = block
         draft_offset = row % 4
         req = row // 4
-        req_live = req < req_size
-        key_offset = tl.arange(0, 4)[None, :]
-        draft_index = req * 4 + draft_offset
-        key_index = draft_index * 4 + key_offset
-        req_pool_indices = tl.load(req_pool_indices_ptr + req, mask=req_live, other=0)
-        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
-        # length = i32(seq_lens)
-        length = seq_lens.to(tl.int32)
-        req_before_2 = first_row // 4
-        every = tl.arange(0, 256)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        req_before = tl.sum(tl.where(every < req_before_2, 4 * (length_2 + 4), 0))
-        req_value = length + 4
-        # mask_row = mp.indptr(drafts * (length + drafts)) + draft.offset * (length + drafts)
-        mask_row = req_before + draft_offset * req_value
-        # cell = mp.where(draft.index < real_drafts, mask_row + length + key.offset, 0)
-        cell_2 = tl.where(draft_index < real_drafts, mask_row + length + key_offset, 0)
-        # seen = custom_mask[cell]
-        seen = tl.load(custom_mask_ptr + cell_2, mask=req_live, other=0)
-        # order = mp.argsort(mp.where(seen, key.offset, key.offset + drafts), over=key)
-        order = tl.sort(tl.where(req_live, tl.where(seen, key_offset, key_offset + 4).to(tl.int64) << 32 | key_offset.to(tl.int64), 9223372036854775807))
-        order_2 = (order & 2147483647).to(tl.int32)
-        # behind = length + mp.minimum(order, drafts - 1)
-        behind = length + order_2
-        req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + behind, mask=req_live, other=0)
-        tl.store(key_load_kept_ptr + key_index, req_to_token, mask=req_live)
+        if req < req_size:
+            req_pool_indices = tl.load(req_pool_indices_ptr + req)
+            seq_lens = tl.load(seq_lens_ptr + req)
+            # length = i32(seq_lens)
+            length = seq_lens.to(tl.int32)
+            req_before_2 = row // 4
+            every = tl.arange(0, 256)
+            seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
+            length_2 = seq_lens_2.to(tl.int32)
+            req_before = tl.sum(tl.where(every < req_before_2, 4 * (length_2 + 4), 0))
+            req_value = length + 4
+            key_offset = tl.arange(0, 4)
+            draft_index = req * 4 + draft_offset
+            key_index = draft_index * 4 + key_offset
+            # mask_row = mp.indptr(drafts * (length + drafts)) + draft.offset * (length + drafts)
+            mask_row = req_before + draft_offset * req_value
+            # cell = mp.where(draft.index < real_drafts, mask_row + length + key.offset, 0)
+            cell_2 = tl.where(draft_index < real_drafts, mask_row + length + key_offset, 0)
+            # seen = custom_mask[cell]
+            seen = tl.load(custom_mask_ptr + cell_2)
+            # order = mp.argsort(mp.where(seen, key.offset, key.offset + drafts), over=key)
+            order = tl.sort(tl.where(seen, key_offset, key_offset + 4).to(tl.int64) << 32 | key_offset.to(tl.int64))
+            order_2 = (order & 2147483647).to(tl.int32)
+            # behind = length + mp.minimum(order, drafts - 1)
+            behind = length + order_2
+            req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + behind)
+            tl.store(key_load_kept_ptr + key_index, req_to_token)
 
 
 @triton.jit
@@ -260,35 +256,35 @@ def sglang_fa3_tree_1(
     key_load_kept_ptr,  # int32[key_load_kept_cells], kept for a later launch
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """1571 programs; each kind of work takes a range of them."""
+    """1347 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 2:
         sglang_fa3_tree_1_req(
             program, req_size_ptr, cache_seqlens_ptr, seq_lens_ptr, cu_seqlens_k_ptr,
         )
-    elif program < 1026:
+    elif program < 258:
         sglang_fa3_tree_1_col(
             program - 2, req_size_ptr, seq_lens_ptr, page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 1058:
+    elif program < 290:
         sglang_fa3_tree_1_draft_sums(
-            program - 1026, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
+            program - 258, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
             expand_cache_seqlens_ptr, count_kept_ptr,
         )
-    elif program < 1314:
+    elif program < 818:
         sglang_fa3_tree_1_key_rows(
-            program - 1058, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
+            program - 290, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
             expand_page_table_ptr, req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
             flags_ptr,
         )
-    elif program < 1570:
+    elif program < 1346:
         sglang_fa3_tree_1_key_sorted(
-            program - 1314, req_size_ptr, key_load_kept_ptr, req_to_token_ptr, req_to_token_stride,
+            program - 818, req_size_ptr, key_load_kept_ptr, req_to_token_ptr, req_to_token_stride,
             req_pool_indices_ptr, seq_lens_ptr, custom_mask_ptr, real_drafts_ptr,
         )
     else:
-        sglang_fa3_tree_1_req_tail(program - 1570, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
+        sglang_fa3_tree_1_req_tail(program - 1346, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
 
 
 @triton.jit
@@ -517,7 +513,7 @@ def launch(
         swa_cu_seqlens_k: int32[draft + 1], tail: the total
         swa_page_table: int32[draft, 32772], tail: keep
     """
-    sglang_fa3_tree_1[(1571,)](
+    sglang_fa3_tree_1[(1347,)](
         req_pool_indices,
         seq_lens,
         real_drafts,
@@ -533,7 +529,7 @@ def launch(
         count_kept,
         key_load_kept,
         flags,
-        num_warps=4,
+        num_warps=8,
     )
     sglang_fa3_tree[(1033,)](
         req_pool_indices,
@@ -548,5 +544,5 @@ def launch(
         swa_cache_seqlens,
         swa_cu_seqlens_k,
         swa_page_table,
-        num_warps=4,
+        num_warps=8,
     )

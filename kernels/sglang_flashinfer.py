@@ -228,5 +228,5 @@ def launch(
         window_kv_indptr,
         window_kv_indices,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

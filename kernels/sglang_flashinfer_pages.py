@@ -154,5 +154,5 @@ def launch(
         kv_indptr,
         kv_indices,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

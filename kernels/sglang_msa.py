@@ -14,22 +14,17 @@ def sglang_msa_column(
     req_to_token_stride,
     req_pool_indices_ptr,
 ):
-    """page_table: 4 rows of req a program, column in its lanes."""
+    """page_table: one row of req a program, column in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    split = program % 2
-    block = program // 2
-    if block * 4 < req_size:
-        first_row = block * 4
-        req = first_row + tl.arange(0, 4)[:, None]
-        req_live = req < req_size
-        req_pool_indices = tl.load(req_pool_indices_ptr + req, mask=req_live, other=0)
-        for column_first in range(split * 64, 1024, 128):
-            column_offset = column_first + tl.arange(0, 64)[None, :]
+    for req in range(program, req_size, 528):
+        req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        for column_first in range(0, 1024, 512):
+            column_offset = column_first + tl.arange(0, 512)
             column_index = req * 1024 + column_offset
-            req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + column_offset * 128, mask=req_live, other=0)
+            req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + column_offset * 128)
             # page_table=req_to_token[req_pool_indices, column.offset * PAGE] // PAGE
             page_table = req_to_token // 128
-            tl.store(page_table_ptr + column_index, page_table, mask=req_live)
+            tl.store(page_table_ptr + column_index, page_table)
 
 
 @triton.jit
@@ -117,21 +112,21 @@ def sglang_msa(
     chunk_seq_lens_0_ptr,  # int32[req], tail: keep
     flashinfer_seq_lens_ptr,  # int32[head, 8192], tail: keep
 ):
-    """600 programs; each kind of work takes a range of them."""
+    """616 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 512:
+    if program < 528:
         sglang_msa_column(
             program, req_size_ptr, page_table_ptr, req_to_token_ptr, req_to_token_stride,
             req_pool_indices_ptr,
         )
-    elif program < 520:
+    elif program < 536:
         sglang_msa_req(
-            program - 512, req_size_ptr, final_seq_lens_ptr, seq_lens_ptr, chunk_seq_lens_0_ptr,
+            program - 528, req_size_ptr, final_seq_lens_ptr, seq_lens_ptr, chunk_seq_lens_0_ptr,
         )
-    elif program < 584:
-        sglang_msa_tok(program - 520, req_size_ptr, seq_lens_ptr, query_seq_lens_ptr)
+    elif program < 600:
+        sglang_msa_tok(program - 536, req_size_ptr, seq_lens_ptr, query_seq_lens_ptr)
     else:
-        sglang_msa_cell(program - 584, req_size_ptr, flashinfer_seq_lens_ptr, seq_lens_ptr)
+        sglang_msa_cell(program - 600, req_size_ptr, flashinfer_seq_lens_ptr, seq_lens_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -174,7 +169,7 @@ def launch(
         chunk_seq_lens_0: int32[req], tail: keep
         flashinfer_seq_lens: int32[head, 8192], tail: keep
     """
-    sglang_msa[(600,)](
+    sglang_msa[(616,)](
         seq_lens,
         req_pool_indices,
         req_to_token,
@@ -185,5 +180,5 @@ def launch(
         query_seq_lens,
         chunk_seq_lens_0,
         flashinfer_seq_lens,
-        num_warps=4,
+        num_warps=8,
     )

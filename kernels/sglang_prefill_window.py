@@ -142,5 +142,5 @@ def launch(
         req,
         cache_seqlens,
         page_table,
-        num_warps=4,
+        num_warps=8,
     )

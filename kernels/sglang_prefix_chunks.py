@@ -244,5 +244,5 @@ def launch(
         chunk_num_tokens,
         kv_indices,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

@@ -131,30 +131,25 @@ def sglang_triton_seen(
     req_to_token_stride,
     req_pool_indices_ptr,
 ):
-    """window_kv_indices: 4 rows of req a program, seen in its lanes."""
+    """window_kv_indices: one row of req a program, seen in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if program * 4 < req_size:
-        first_row = program * 4
-        req = first_row + tl.arange(0, 4)[:, None]
-        req_live = req < req_size
-        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
+    for req in range(program, req_size, 528):
+        seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
         seen_length = tl.minimum(length, 1024)
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
+        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
         length_2 = seq_lens_2.to(tl.int32)
         seen_length_2 = tl.minimum(length_2, 1024)
-        seen_start_before = tl.sum(tl.where(every < first_row, seen_length_2, 0))
-        req_count = tl.where(req_live, seen_length, 0)
-        seen_start = seen_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
-        req_pool_indices = tl.load(req_pool_indices_ptr + req, mask=req_live, other=0)
+        seen_start_before = tl.sum(tl.where(every < req, seen_length_2, 0))
+        req_pool_indices = tl.load(req_pool_indices_ptr + req)
         # first = length - seen.length
         first_2 = length - seen_length
-        for seen_first in range(0, tl.max(seen_length), 64):
-            seen_offset = seen_first + tl.arange(0, 64)[None, :]
-            seen_live = req_live & (seen_offset < seen_length)
-            seen_index = seen_start + seen_offset
+        for seen_first in range(0, seen_length, 512):
+            seen_offset = seen_first + tl.arange(0, 512)
+            seen_live = seen_offset < seen_length
+            seen_index = seen_start_before + seen_offset
             req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + first_2 + seen_offset, mask=seen_live, other=0)
             # slot = i64(req_to_token[req_pool_indices, first + seen.offset])
             slot = req_to_token.to(tl.int64)
@@ -234,7 +229,7 @@ def sglang_triton(
     window_num_kv_splits_ptr,  # int32[req], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """1290 programs; each kind of work takes a range of them."""
+    """1562 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_triton_req(
@@ -246,16 +241,16 @@ def sglang_triton(
             program - 8, req_size_ptr, seq_lens_ptr, kv_indices_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, flags_ptr,
         )
-    elif program < 1288:
+    elif program < 1560:
         sglang_triton_seen(
             program - 1032, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, full_to_swa_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 1289:
-        sglang_triton_batch(program - 1288, uneven_batch_ptr, req_size_ptr, seq_lens_ptr)
+    elif program < 1561:
+        sglang_triton_batch(program - 1560, uneven_batch_ptr, req_size_ptr, seq_lens_ptr)
     else:
         sglang_triton_req_tail(
-            program - 1289, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
+            program - 1561, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
         )
 
 
@@ -312,7 +307,7 @@ def launch(
         window_num_kv_splits: int32[req], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_triton[(1290,)](
+    sglang_triton[(1562,)](
         req_pool_indices,
         seq_lens,
         req_to_token,
@@ -328,5 +323,5 @@ def launch(
         uneven_batch,
         window_num_kv_splits,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

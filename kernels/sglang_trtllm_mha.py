@@ -221,5 +221,5 @@ def launch(
         cu_seqlens_k,
         page_table,
         swa_page_table,
-        num_warps=4,
+        num_warps=8,
     )

@@ -118,5 +118,5 @@ def launch(
         req,
         seq_lens_k,
         block_kv_indices,
-        num_warps=4,
+        num_warps=8,
     )

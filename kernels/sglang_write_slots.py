@@ -148,5 +148,5 @@ def launch(
         req_to_token.stride(0),
         req,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

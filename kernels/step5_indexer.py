@@ -50,18 +50,12 @@ def step5_indexer_page(
     req_size_ptr,
     index_table_ptr,
 ):
-    """index_table: 4 rows of req a program, page in its lanes."""
+    """index_table: one row of req a program, page in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    split = program % 2
-    block = program // 2
-    if block * 4 < req_size:
-        first_row = block * 4
-        req = first_row + tl.arange(0, 4)[:, None]
-        req_live = req < req_size
-        for page_first in range(split * 64, 512, 128):
-            page_offset = page_first + tl.arange(0, 64)[None, :]
-            page_index = req * 512 + page_offset
-            tl.store(index_table_ptr + page_index, page_index, mask=req_live)
+    for req in range(program, req_size, 528):
+        page_offset = tl.arange(0, 512)
+        page_index = req * 512 + page_offset
+        tl.store(index_table_ptr + page_index, page_index)
 
 
 @triton.jit
@@ -121,17 +115,17 @@ def step5_indexer(
     index_table_ptr,  # int32[req, 512], tail: keep
     schedule_ptr,  # int32[sm, 2], tail: keep
 ):
-    """587 programs; each kind of work takes a range of them."""
+    """603 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         step5_indexer_req(
             program, req_size_ptr, active_ptr, slot_mapping_ptr, positions_ptr, seq_lens_ptr,
             current_ptr, lengths_ptr, topk_lengths_ptr,
         )
-    elif program < 520:
+    elif program < 536:
         step5_indexer_page(program - 8, req_size_ptr, index_table_ptr)
     else:
-        step5_indexer_sm(program - 520, schedule_ptr, req_size_ptr, slot_mapping_ptr, seq_lens_ptr)
+        step5_indexer_sm(program - 536, schedule_ptr, req_size_ptr, slot_mapping_ptr, seq_lens_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -178,7 +172,7 @@ def launch(
         index_table: int32[req, 512], tail: keep
         schedule: int32[sm, 2], tail: keep
     """
-    step5_indexer[(587,)](
+    step5_indexer[(603,)](
         slot_mapping,
         seq_lens,
         req,

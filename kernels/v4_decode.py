@@ -252,23 +252,17 @@ def v4_decode_col(
     block_table_ptr,
     block_table_stride,
 ):
-    """block_tables: 4 rows of req a program, col in its lanes."""
+    """block_tables: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    split = program % 2
-    block = program // 2
-    if block * 4 < req_size:
-        first_row = block * 4
-        req = first_row + tl.arange(0, 4)[:, None]
-        req_live = req < req_size
-        num_blocks = tl.load(num_blocks_ptr + req, mask=req_live, other=0)
-        for col_first in range(split * 64, 512, 128):
-            col_offset = col_first + tl.arange(0, 64)[None, :]
-            col_index = req * 512 + col_offset
-            holds = col_offset < num_blocks
-            block_table = tl.load(block_table_ptr + req * block_table_stride + col_offset, mask=req_live & holds, other=0)
-            # table = mp.where(col.offset < num_blocks, block_table[req, col.offset], 0)
-            table = tl.where(holds, block_table, 0)
-            tl.store(block_tables_ptr + col_index, table, mask=req_live)
+    for req in range(program, req_size, 528):
+        col_offset = tl.arange(0, 512)
+        col_index = req * 512 + col_offset
+        num_blocks = tl.load(num_blocks_ptr + req)
+        holds = col_offset < num_blocks
+        block_table = tl.load(block_table_ptr + req * block_table_stride + col_offset, mask=holds, other=0)
+        # table = mp.where(col.offset < num_blocks, block_table[req, col.offset], 0)
+        table = tl.where(holds, block_table, 0)
+        tl.store(block_tables_ptr + col_index, table)
 
 
 @triton.jit
@@ -415,52 +409,47 @@ def v4_decode_hca_head(
     block_table_ptr,
     block_table_stride,
 ):
-    """kv_indices_hca: 16 rows of req x tok a program, hca_head in its lanes."""
+    """kv_indices_hca: one row of req x tok a program, hca_head in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if program * 16 < req_size * 8:
-        first_row = program * 16
-        row = first_row + tl.arange(0, 16)[:, None]
+    for block in range(program, req_size * 8, 528):
+        row = block
         tok_offset = row % 8
         req = row // 8
-        req_live = req < req_size
-        query_len = tl.load(query_len_ptr + req, mask=req_live, other=0)
-        tok_live = req_live & (tok_offset < query_len)
-        ctx_sched = tl.load(ctx_sched_ptr + req, mask=req_live, other=0)
-        num_rejected = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
-        # ctx = mp.expect(ctx_sched - num_rejected, 0, longest)
-        ctx = tl.maximum(ctx_sched - num_rejected, 0)
-        hca_head_length = ctx // 128
-        req_before = first_row // 8
-        hca_start_before_parts = tl.full([128, 8], 0, tl.int32)
-        for above in range(0, req_before, 128):
-            every = above + tl.arange(0, 128)[:, None]
-            tok_each = tl.arange(0, 8)[None, :]
-            query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
-            tok_counted = (every < req_before) & (tok_each < query_len_2)
-            ctx_sched_2 = tl.load(ctx_sched_ptr + every, mask=every < req_before, other=0)
-            num_rejected_2 = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
-            ctx_2 = tl.maximum(ctx_sched_2 - num_rejected_2, 0)
-            hca_head_length_2 = ctx_2 // 128
-            # pos = mp.expect(ctx - q + tok.offset, 0, longest - 1)
-            pos = tl.maximum(ctx_2 - 8 + tok_each, 0)
-            # seen = mp.minimum(pos + 1, window)
-            seen = tl.minimum(pos + 1, 128)
-            hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted, hca_head_length_2 + seen, 0)
-        hca_start_before = tl.sum(hca_start_before_parts)
-        pos_2 = tl.maximum(ctx - 8 + tok_offset, 0)
-        seen_2 = tl.minimum(pos_2 + 1, 128)
-        tok_count = tl.where(tok_live, hca_head_length + seen_2, 0)
-        hca_start = hca_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(tok_count), 0), 1, keep_dims=True)
-        num_blocks = tl.load(num_blocks_ptr + req, mask=req_live, other=0)
-        for hca_head_first in range(0, tl.max(hca_head_length), 64):
-            hca_head_offset = hca_head_first + tl.arange(0, 64)[None, :]
-            hca_head_live = tok_live & (hca_head_offset < hca_head_length)
-            hca_head_value = hca_head_offset // 2
-            holds = hca_head_value < num_blocks
-            block_table = tl.load(block_table_ptr + req * block_table_stride + hca_head_value, mask=hca_head_live & holds, other=0)
-            # head = blocks(entry // of_block) * rows.envelope_rows + entry % of_block
-            head = tl.where(holds, block_table, 0) * 196 + hca_head_offset % 2
-            tl.store(kv_indices_hca_ptr + hca_start + hca_head_offset, head, mask=hca_head_live)
+        if req < req_size:
+            query_len = tl.load(query_len_ptr + req)
+            ctx_sched = tl.load(ctx_sched_ptr + req)
+            num_rejected = tl.load(num_rejected_ptr + req)
+            # ctx = mp.expect(ctx_sched - num_rejected, 0, longest)
+            ctx = tl.maximum(ctx_sched - num_rejected, 0)
+            hca_head_length = ctx // 128
+            req_before = tl.cdiv(row, 8)
+            hca_start_before_parts = tl.full([128, 8], 0, tl.int32)
+            for above in range(0, req_before, 128):
+                every = above + tl.arange(0, 128)[:, None]
+                tok_each = tl.arange(0, 8)[None, :]
+                query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+                tok_counted = (every < req_before) & (tok_each < query_len_2)
+                ctx_sched_2 = tl.load(ctx_sched_ptr + every, mask=every < req_before, other=0)
+                num_rejected_2 = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
+                ctx_2 = tl.maximum(ctx_sched_2 - num_rejected_2, 0)
+                hca_head_length_2 = ctx_2 // 128
+                # pos = mp.expect(ctx - q + tok.offset, 0, longest - 1)
+                pos = tl.maximum(ctx_2 - 8 + tok_each, 0)
+                # seen = mp.minimum(pos + 1, window)
+                seen = tl.minimum(pos + 1, 128)
+                hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted & (every * 8 + tok_each < row), hca_head_length_2 + seen, 0)
+            hca_start_before = tl.sum(hca_start_before_parts)
+            num_blocks = tl.load(num_blocks_ptr + req)
+            if tok_offset < query_len:
+                for hca_head_first in range(0, hca_head_length, 512):
+                    hca_head_offset = hca_head_first + tl.arange(0, 512)
+                    hca_head_live = hca_head_offset < hca_head_length
+                    hca_head_value = hca_head_offset // 2
+                    holds = hca_head_value < num_blocks
+                    block_table = tl.load(block_table_ptr + req * block_table_stride + hca_head_value, mask=hca_head_live & holds, other=0)
+                    # head = blocks(entry // of_block) * rows.envelope_rows + entry % of_block
+                    head = tl.where(holds, block_table, 0) * 196 + hca_head_offset % 2
+                    tl.store(kv_indices_hca_ptr + hca_start_before + hca_head_offset, head, mask=hca_head_live)
 
 
 @triton.jit
@@ -918,7 +907,7 @@ def v4_decode(
     cu_compress_128_ptr,  # int32[req + 1], tail: the total
     flags_ptr,  # int32[3]: broken promises, counted
 ):
-    """2227 programs; each kind of work takes a range of them."""
+    """2259 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         v4_decode_tok(
@@ -934,71 +923,71 @@ def v4_decode(
             ctx_sched_ptr, num_rejected_ptr, state_slot_out_ptr, group_ptr, state_slot_in_ptr,
             fork_src_ptr, n_committed_csa_per_seq_ptr, n_committed_hca_per_seq_ptr, flags_ptr,
         )
-    elif program < 584:
+    elif program < 600:
         v4_decode_col(
             program - 72, req_size_ptr, block_tables_ptr, num_blocks_ptr, block_table_ptr,
             block_table_stride,
         )
-    elif program < 1096:
+    elif program < 1112:
         v4_decode_token_col(
-            program - 584, req_size_ptr, query_len_ptr, block_tables_per_token_ptr, num_blocks_ptr,
+            program - 600, req_size_ptr, query_len_ptr, block_tables_per_token_ptr, num_blocks_ptr,
             block_table_ptr, block_table_stride,
         )
-    elif program < 1608:
+    elif program < 1624:
         v4_decode_swa(
-            program - 1096, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 1112, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             kv_indices_swa_ptr, group_ptr, kv_indices_csa_ptr, kv_indices_hca_ptr,
         )
-    elif program < 2120:
+    elif program < 2152:
         v4_decode_hca_head(
-            program - 1608, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 1624, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             kv_indices_hca_ptr, num_blocks_ptr, block_table_ptr, block_table_stride,
         )
-    elif program < 2121:
+    elif program < 2153:
         v4_decode_batch(
-            program - 2120, num_compress_4_ptr, req_size_ptr, query_len_ptr, ctx_sched_ptr,
+            program - 2152, num_compress_4_ptr, req_size_ptr, query_len_ptr, ctx_sched_ptr,
             num_rejected_ptr, num_write_4_ptr, num_compress_128_ptr, num_write_128_ptr,
         )
-    elif program < 2153:
+    elif program < 2185:
         v4_decode_req_sums(
-            program - 2121, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2153, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             cu_compress_4_ptr, cu_compress_128_ptr,
         )
-    elif program < 2161:
+    elif program < 2193:
         v4_decode_tok_tail(
-            program - 2153, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2185, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, positions_ptr, batch_id_per_token_ptr, n_committed_per_token_ptr,
             kv_indptr_swa_ptr, kv_indptr_csa_ptr, kv_indptr_hca_ptr, qo_indptr_ptr,
         )
-    elif program < 2162:
+    elif program < 2194:
         v4_decode_req_tail(
-            program - 2161, req_size_ptr, graph_requests_ptr, cu_seqlens_q_ptr, query_len_ptr,
+            program - 2193, req_size_ptr, graph_requests_ptr, cu_seqlens_q_ptr, query_len_ptr,
             ctx_sched_ptr, num_rejected_ptr, cu_compress_4_ptr, cu_compress_128_ptr,
             n_committed_csa_per_seq_ptr,
         )
-    elif program < 2195:
+    elif program < 2227:
         v4_decode_token_col_tail(
-            program - 2162, req_size_ptr, query_len_ptr, graph_requests_ptr,
+            program - 2194, req_size_ptr, query_len_ptr, graph_requests_ptr,
             block_tables_per_token_ptr,
         )
-    elif program < 2203:
+    elif program < 2235:
         v4_decode_compress_4_tail(
-            program - 2195, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2227, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, compress_plan_4_ptr,
         )
-    elif program < 2211:
+    elif program < 2243:
         v4_decode_write_4_tail(
-            program - 2203, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2235, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, write_plan_4_ptr,
         )
-    elif program < 2219:
+    elif program < 2251:
         v4_decode_compress_128_tail(
-            program - 2211, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2243, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, compress_plan_128_ptr,
         )
     else:
         v4_decode_write_128_tail(
-            program - 2219, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2251, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, write_plan_128_ptr,
         )
 
@@ -1134,7 +1123,7 @@ def launch(
         cu_compress_128: int32[req + 1], tail: the total
         flags: int32[3]: broken promises, counted
     """
-    v4_decode[(2227,)](
+    v4_decode[(2259,)](
         ctx_sched,
         num_rejected,
         query_len,

@@ -449,5 +449,5 @@ def launch(
         sample_pos,
         sample_idx_mapping,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

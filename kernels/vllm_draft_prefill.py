@@ -298,5 +298,5 @@ def launch(
         draft_seq_lens,
         current_draft_step,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

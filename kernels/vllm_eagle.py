@@ -322,5 +322,5 @@ def launch(
         input_ids,
         positions,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

@@ -120,30 +120,25 @@ def vllm_flash_attention_col(
     block_table_ptr,
     block_table_stride,
 ):
-    """input_block_table: 4 rows of padded a program, col in its lanes."""
+    """input_block_table: one row of padded a program, col in its lanes."""
     padded_size = tl.minimum(tl.load(padded_size_ptr), 1024)
-    split = program % 2
-    block = program // 2
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if block * 4 < padded_size:
-        first_row = block * 4
-        padded = first_row + tl.arange(0, 4)[:, None]
-        padded_live = padded < padded_size
+    for padded in range(program, padded_size, 528):
         # real = padded.index < req.size
         real = padded < req_size
-        idx_mapping = tl.load(idx_mapping_ptr + padded, mask=padded_live & real, other=0)
+        idx_mapping = tl.load(idx_mapping_ptr + padded, mask=real, other=0)
         # state = mp.where(real, idx_mapping[padded.index], 0)
         state = tl.where(real, idx_mapping, 0)
-        num_blocks = tl.load(num_blocks_ptr + state, mask=padded_live, other=0)
-        for col_first in range(split * 64, 1024, 128):
-            col_offset = col_first + tl.arange(0, 64)[None, :]
+        num_blocks = tl.load(num_blocks_ptr + state)
+        for col_first in range(0, 1024, 512):
+            col_offset = col_first + tl.arange(0, 512)
             # held = ~real | (col.offset < num_blocks[state])
             held = ~real | (col_offset < num_blocks)
             col_index = padded * 1024 + col_offset
-            block_table = tl.load(block_table_ptr + state * block_table_stride + col_offset, mask=padded_live & (held & real), other=0)
+            block_table = tl.load(block_table_ptr + state * block_table_stride + col_offset, mask=held & real, other=0)
             # entry = mp.where(real, block_table[state, col.offset], 0)
             entry = tl.where(real, block_table, 0)
-            tl.store(input_block_table_ptr + col_index, entry, mask=padded_live & held)
+            tl.store(input_block_table_ptr + col_index, entry, mask=held)
 
 
 @triton.jit
@@ -272,7 +267,7 @@ def vllm_flash_attention(
     num_prefill_tokens_ptr,  # int32[1], tail: keep
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """594 programs; each kind of work takes a range of them."""
+    """610 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         vllm_flash_attention_tok(
@@ -284,25 +279,25 @@ def vllm_flash_attention(
             program - 64, req_size_ptr, seq_lens_ptr, num_computed_tokens_ptr, idx_mapping_ptr,
             query_start_loc_ptr, dcp_local_seq_lens_ptr, dcp_context_kv_lens_ptr, flags_ptr,
         )
-    elif program < 584:
+    elif program < 600:
         vllm_flash_attention_col(
             program - 72, padded_size_ptr, req_size_ptr, num_blocks_ptr, idx_mapping_ptr,
             input_block_table_ptr, block_table_ptr, block_table_stride,
         )
-    elif program < 585:
+    elif program < 601:
         vllm_flash_attention_batch(
-            program - 584, num_decode_reqs_ptr, req_size_ptr, query_start_loc_ptr,
+            program - 600, num_decode_reqs_ptr, req_size_ptr, query_start_loc_ptr,
             num_computed_tokens_ptr, idx_mapping_ptr, num_prefill_reqs_ptr, padded_size_ptr,
             num_decode_tokens_ptr, num_prefill_tokens_ptr, padded_tokens_ptr,
         )
-    elif program < 586:
+    elif program < 602:
         vllm_flash_attention_req_tail(
-            program - 585, req_size_ptr, seq_lens_ptr, dcp_local_seq_lens_ptr,
+            program - 601, req_size_ptr, seq_lens_ptr, dcp_local_seq_lens_ptr,
             dcp_context_kv_lens_ptr,
         )
     else:
         vllm_flash_attention_tok_tail(
-            program - 586, req_size_ptr, query_start_loc_ptr, slot_mapping_ptr,
+            program - 602, req_size_ptr, query_start_loc_ptr, slot_mapping_ptr,
         )
 
 
@@ -372,7 +367,7 @@ def launch(
         num_prefill_tokens: int32[1], tail: keep
         flags: int32[2]: broken promises, counted
     """
-    vllm_flash_attention[(594,)](
+    vllm_flash_attention[(610,)](
         idx_mapping,
         query_start_loc,
         num_computed_tokens,

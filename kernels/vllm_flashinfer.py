@@ -165,5 +165,5 @@ def launch(
         paged_kv_indices,
         paged_kv_last_page_len,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

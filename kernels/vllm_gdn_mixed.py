@@ -231,44 +231,37 @@ def vllm_gdn_mixed_conv(
     token_chunk_offset_ptr_ptr,
     flags_ptr,
 ):
-    """batch_ptr, token_chunk_offset_ptr: 4 rows of req a program, conv in its lanes."""
+    """batch_ptr, token_chunk_offset_ptr: one row of req a program, conv in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if program * 4 < req_size:
-        first_row = program * 4
-        req = first_row + tl.arange(0, 4)[:, None]
-        req_live = req < req_size
-        num_drafts = tl.load(num_drafts_ptr + req, mask=req_live, other=0)
+    for req in range(program, req_size, 528):
+        num_drafts = tl.load(num_drafts_ptr + req)
         # verifies = num_drafts >= 0
         verifies = 0 <= num_drafts
-        query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1)
         # start = query_start_loc[req]
-        start = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
+        start = tl.load(query_start_loc_ptr + req)
         # query_len = mp.expect(query_start_loc[req.index + 1] - start, 0, max_tokens)
         query_len = tl.maximum(query_start_loc - start, 0)
         query_len_2 = tl.minimum(query_len, 8192)
         conv_length = (query_len_2 + 7) // 8
         every = tl.arange(0, 1024)
-        num_drafts_2 = tl.load(num_drafts_ptr + every, mask=every < first_row, other=0)
+        num_drafts_2 = tl.load(num_drafts_ptr + every, mask=every < req, other=0)
         verifies_2 = 0 <= num_drafts_2
         req_value = (~verifies_2).to(tl.int32)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
-        start_2 = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        query_start_loc_2 = tl.load(query_start_loc_ptr + every + 1, mask=every < req, other=0)
+        start_2 = tl.load(query_start_loc_ptr + every, mask=every < req, other=0)
         query_len_3 = tl.maximum(query_start_loc_2 - start_2, 0)
         query_len_4 = tl.minimum(query_len_3, 8192)
         conv_length_2 = (query_len_4 + 7) // 8
-        req_before = tl.sum(tl.where(every < first_row, tl.where(0 < req_value, conv_length_2, 0), 0))
-        rest_start_before = tl.sum(tl.where(every < first_row, req_value, 0))
-        req_count = tl.where(req_live, tl.where(0 < (~verifies).to(tl.int32), conv_length, 0), 0)
-        conv_start = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
-        req_count_2 = tl.where(req_live, (~verifies).to(tl.int32), 0)
-        rest_start = rest_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count_2), 0), 1, keep_dims=True)
-        broken = tl.full([4, 64], 0, tl.int32)
-        for conv_first in range(0, tl.max(tl.where(~verifies, conv_length, 0)), 64):
-            conv_offset = conv_first + tl.arange(0, 64)[None, :]
-            conv_live = req_live & (conv_offset < tl.where(~verifies, conv_length, 0))
-            conv_index = conv_start + conv_offset
+        req_before = tl.sum(tl.where(every < req, tl.where(0 < req_value, conv_length_2, 0), 0))
+        rest_start_before = tl.sum(tl.where(every < req, req_value, 0))
+        broken = tl.full([512], 0, tl.int32)
+        for conv_first in range(0, tl.where(~verifies, conv_length, 0), 512):
+            conv_offset = conv_first + tl.arange(0, 512)
+            conv_live = conv_offset < tl.where(~verifies, conv_length, 0)
+            conv_index = req_before + conv_offset
             holds = conv_index < 2048
-            tl.store(batch_ptr_ptr + conv_index, rest_start, mask=conv_live & (holds & ~verifies))
+            tl.store(batch_ptr_ptr + conv_index, rest_start_before, mask=conv_live & (holds & ~verifies))
             tl.store(token_chunk_offset_ptr_ptr + conv_index, conv_offset, mask=conv_live & (holds & ~verifies))
             # more points than the capacity of conv
             broken = broken + (conv_live & (~verifies) & (2048 <= conv_index)).to(tl.int32)
@@ -284,49 +277,41 @@ def vllm_gdn_mixed_chunk(
     chunk_indices_ptr,
     flags_ptr,
 ):
-    """chunk_indices: 4 rows of req a program, chunk in its lanes."""
+    """chunk_indices: one row of req a program, chunk in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if program * 4 < req_size:
-        first_row = program * 4
-        req = first_row + tl.arange(0, 4)[:, None]
-        req_live = req < req_size
-        num_drafts = tl.load(num_drafts_ptr + req, mask=req_live, other=0)
+    broken = tl.full([128], 0, tl.int32)
+    for req in range(program, req_size, 528):
+        num_drafts = tl.load(num_drafts_ptr + req)
         # verifies = num_drafts >= 0
         verifies = 0 <= num_drafts
-        query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1)
         # start = query_start_loc[req]
-        start = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
+        start = tl.load(query_start_loc_ptr + req)
         # query_len = mp.expect(query_start_loc[req.index + 1] - start, 0, max_tokens)
         query_len = tl.maximum(query_start_loc - start, 0)
         query_len_2 = tl.minimum(query_len, 8192)
         chunk_length = (query_len_2 + 63) // 64
+        chunk_offset = tl.arange(0, 128)
+        chunk_live = chunk_offset < tl.where(~verifies, chunk_length, 0)
         every = tl.arange(0, 1024)
-        num_drafts_2 = tl.load(num_drafts_ptr + every, mask=every < first_row, other=0)
+        num_drafts_2 = tl.load(num_drafts_ptr + every, mask=every < req, other=0)
         verifies_2 = 0 <= num_drafts_2
         req_value = (~verifies_2).to(tl.int32)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
-        start_2 = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        query_start_loc_2 = tl.load(query_start_loc_ptr + every + 1, mask=every < req, other=0)
+        start_2 = tl.load(query_start_loc_ptr + every, mask=every < req, other=0)
         query_len_3 = tl.maximum(query_start_loc_2 - start_2, 0)
         query_len_4 = tl.minimum(query_len_3, 8192)
         chunk_length_2 = (query_len_4 + 63) // 64
-        req_before = tl.sum(tl.where(every < first_row, tl.where(0 < req_value, chunk_length_2, 0), 0))
-        rest_start_before = tl.sum(tl.where(every < first_row, req_value, 0))
-        req_count = tl.where(req_live, tl.where(0 < (~verifies).to(tl.int32), chunk_length, 0), 0)
-        chunk_start = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
-        req_count_2 = tl.where(req_live, (~verifies).to(tl.int32), 0)
-        rest_start = rest_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count_2), 0), 1, keep_dims=True)
-        broken = tl.full([4, 64], 0, tl.int32)
-        for chunk_first in range(0, tl.max(tl.where(~verifies, chunk_length, 0)), 64):
-            chunk_offset = chunk_first + tl.arange(0, 64)[None, :]
-            chunk_live = req_live & (chunk_offset < tl.where(~verifies, chunk_length, 0))
-            chunk_index = chunk_start + chunk_offset
-            chunk_value = chunk_index * 2
-            chunk_value_2 = chunk_value + 1
-            tl.store(chunk_indices_ptr + chunk_value, rest_start, mask=chunk_live & ((chunk_value < 2304) & ~verifies))
-            tl.store(chunk_indices_ptr + chunk_value_2, chunk_offset, mask=chunk_live & ((chunk_value_2 < 2304) & ~verifies))
-            # more points than the capacity of chunk
-            broken = broken + (chunk_live & (~verifies) & (1152 <= chunk_index)).to(tl.int32)
-        count_all(flags_ptr + 3, tl.sum(broken))
+        req_before = tl.sum(tl.where(every < req, tl.where(0 < req_value, chunk_length_2, 0), 0))
+        rest_start_before = tl.sum(tl.where(every < req, req_value, 0))
+        chunk_index = req_before + chunk_offset
+        chunk_value = chunk_index * 2
+        chunk_value_2 = chunk_value + 1
+        tl.store(chunk_indices_ptr + chunk_value, rest_start_before, mask=chunk_live & ((chunk_value < 2304) & ~verifies))
+        tl.store(chunk_indices_ptr + chunk_value_2, chunk_offset, mask=chunk_live & ((chunk_value_2 < 2304) & ~verifies))
+        # more points than the capacity of chunk
+        broken = broken + (chunk_live & (~verifies) & (1152 <= chunk_index)).to(tl.int32)
+    count_all(flags_ptr + 3, tl.sum(broken))
 
 
 @triton.jit
@@ -450,7 +435,7 @@ def vllm_gdn_mixed(
     chunk_offsets_ptr,  # int64[rest + 1], tail: the total
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """1676 programs; each kind of work takes a range of them."""
+    """2220 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_gdn_mixed_req(
@@ -474,29 +459,29 @@ def vllm_gdn_mixed(
             program - 136, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             non_spec_token_indx_ptr, flags_ptr,
         )
-    elif program < 1416:
+    elif program < 1688:
         vllm_gdn_mixed_conv(
             program - 1160, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
             token_chunk_offset_ptr_ptr, flags_ptr,
         )
-    elif program < 1672:
+    elif program < 2216:
         vllm_gdn_mixed_chunk(
-            program - 1416, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, chunk_indices_ptr,
+            program - 1688, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, chunk_indices_ptr,
             flags_ptr,
         )
-    elif program < 1673:
+    elif program < 2217:
         vllm_gdn_mixed_spec_tail(
-            program - 1672, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
+            program - 2216, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             spec_query_start_loc_ptr,
         )
-    elif program < 1674:
+    elif program < 2218:
         vllm_gdn_mixed_rest_tail(
-            program - 1673, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
+            program - 2217, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             non_spec_query_start_loc_ptr, chunk_offsets_ptr,
         )
     else:
         vllm_gdn_mixed_conv_tail(
-            program - 1674, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
+            program - 2218, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
             token_chunk_offset_ptr_ptr,
         )
 
@@ -572,7 +557,7 @@ def launch(
         chunk_offsets: int64[rest + 1], tail: the total
         flags: int32[4]: broken promises, counted
     """
-    vllm_gdn_mixed[(1676,)](
+    vllm_gdn_mixed[(2220,)](
         num_drafts,
         query_start_loc,
         seq_lens,
@@ -594,5 +579,5 @@ def launch(
         chunk_indices,
         chunk_offsets,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

@@ -265,5 +265,5 @@ def launch(
         decode_lens,
         decode_indices,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

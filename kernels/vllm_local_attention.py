@@ -96,11 +96,11 @@ def vllm_local_attention_column(
     block_table_ptr,
     block_table_stride,
 ):
-    """block_table_local: 8 rows of req x virtual a program, column in its lanes."""
+    """block_table_local: 4 rows of req x virtual a program, column in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if program * 8 < req_size * 2:
-        first_row = program * 8
-        row = first_row + tl.arange(0, 8)[:, None]
+    if program * 4 < req_size * 2:
+        first_row = program * 4
+        row = first_row + tl.arange(0, 4)[:, None]
         virtual_offset = row % 2
         req = row // 2
         req_live = req < req_size
@@ -297,30 +297,30 @@ def vllm_local_attention(
     max_seq_len_ptr,  # int32[1], tail: keep
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """283 programs; each kind of work takes a range of them."""
+    """539 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 16:
         vllm_local_attention_virtual(
             program, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, cu_seqlens_q_local_ptr,
             seqlens_k_local_ptr,
         )
-    elif program < 272:
+    elif program < 528:
         vllm_local_attention_column(
             program - 16, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, block_table_local_ptr,
             block_table_ptr, block_table_stride,
         )
-    elif program < 273:
+    elif program < 529:
         vllm_local_attention_batch(
-            program - 272, num_virtual_ptr, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
+            program - 528, num_virtual_ptr, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
             max_query_len_ptr, max_seq_len_ptr,
         )
-    elif program < 281:
+    elif program < 537:
         vllm_local_attention_check_req(
-            program - 273, req_size_ptr, query_start_loc_ptr, flags_ptr, seq_lens_ptr,
+            program - 529, req_size_ptr, query_start_loc_ptr, flags_ptr, seq_lens_ptr,
         )
     else:
         vllm_local_attention_virtual_tail(
-            program - 281, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, cu_seqlens_q_local_ptr,
+            program - 537, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, cu_seqlens_q_local_ptr,
             seqlens_k_local_ptr,
         )
 
@@ -371,7 +371,7 @@ def launch(
         max_seq_len: int32[1], tail: keep
         flags: int32[2]: broken promises, counted
     """
-    vllm_local_attention[(283,)](
+    vllm_local_attention[(539,)](
         query_start_loc,
         seq_lens,
         block_table,

@@ -554,5 +554,5 @@ def launch(
         draft_seq_lens,
         hidden_state_mapping,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

@@ -103,42 +103,39 @@ def vllm_sparse_mla_entry(
     block_table_c128_ptr,
     block_table_c128_stride,
 ):
-    """c128a_decode_topk_indices: 16 rows of req x tok a program, entry in its lanes."""
+    """c128a_decode_topk_indices: one row of req x tok a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     topk_width = tl.load(topk_width_ptr)
-    if program * 16 < req_size * 8:
-        first_row = program * 16
-        row = first_row + tl.arange(0, 16)[:, None]
+    for block in range(program, req_size * 8, 528):
+        row = block
         tok_offset = row % 8
         req = row // 8
-        req_live = req < req_size
-        query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
-        tok_length = tl.minimum(tl.maximum(query_start_loc - query_start_loc_2, 0), 8)
-        tok_live = req_live & (tok_offset < tok_length)
-        req_before = first_row // 8
-        every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-        tok_length_2 = tl.minimum(tl.maximum(query_start_loc_3 - query_start_loc_4, 0), 8)
-        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
-        req_count = tl.where(req_live & (tok_offset == 7), tok_length, 0)
-        tok_start = tok_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(req_count), 0), 1, keep_dims=True)
-        tok_index = tok_start + tok_offset
-        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
-        # known = mp.minimum((pos + 1) // ratio, width)
-        known = tl.minimum((tl.maximum(seq_lens - tok_length, 0) + tok_offset + 1) // 128, topk_width)
-        for entry_first in range(0, tl.minimum(1024, topk_width), 64):
-            entry_offset = entry_first + tl.arange(0, 64)[None, :]
-            holds = entry_offset < topk_width
-            entry_index = tok_index * 1024 + entry_offset
-            holds_2 = entry_offset < known
-            block_table_c128 = tl.load(block_table_c128_ptr + req * block_table_c128_stride + entry_offset // 2, mask=tok_live & (holds & holds_2), other=0)
-            # page = mp.maximum(pages[req, entry.offset // states], 0)
-            page = tl.maximum(block_table_c128, 0)
-            # listed = mp.where(entry.offset < known, page * states + entry.offset % states, -1)
-            listed = tl.where(holds_2, page * 2 + entry_offset % 2, -1)
-            tl.store(c128a_decode_topk_indices_ptr + entry_index, listed, mask=tok_live & holds)
+        if req < req_size:
+            query_start_loc = tl.load(query_start_loc_ptr + req + 1)
+            query_start_loc_2 = tl.load(query_start_loc_ptr + req)
+            tok_length = tl.minimum(tl.maximum(query_start_loc - query_start_loc_2, 0), 8)
+            req_before = row // 8
+            every = tl.arange(0, 1024)
+            query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+            query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+            tok_length_2 = tl.minimum(tl.maximum(query_start_loc_3 - query_start_loc_4, 0), 8)
+            tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
+            seq_lens = tl.load(seq_lens_ptr + req)
+            if tok_offset < tok_length:
+                tok_index = tok_start_before + tok_offset
+                # known = mp.minimum((pos + 1) // ratio, width)
+                known = tl.minimum((tl.maximum(seq_lens - tok_length, 0) + tok_offset + 1) // 128, topk_width)
+                for entry_first in range(0, tl.minimum(1024, topk_width), 512):
+                    entry_offset = entry_first + tl.arange(0, 512)
+                    holds = entry_offset < topk_width
+                    entry_index = tok_index * 1024 + entry_offset
+                    holds_2 = entry_offset < known
+                    block_table_c128 = tl.load(block_table_c128_ptr + req * block_table_c128_stride + entry_offset // 2, mask=holds & holds_2, other=0)
+                    # page = mp.maximum(pages[req, entry.offset // states], 0)
+                    page = tl.maximum(block_table_c128, 0)
+                    # listed = mp.where(entry.offset < known, page * states + entry.offset % states, -1)
+                    listed = tl.where(holds_2, page * 2 + entry_offset % 2, -1)
+                    tl.store(c128a_decode_topk_indices_ptr + entry_index, listed, mask=holds)
 
 
 @triton.jit
@@ -220,7 +217,7 @@ def vllm_sparse_mla(
     c128a_decode_topk_lens_ptr,  # int32[tok], tail: 0 until padded_tokens
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """592 programs; each kind of work takes a range of them."""
+    """608 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         vllm_sparse_mla_tok(
@@ -230,17 +227,17 @@ def vllm_sparse_mla(
             compressed_slot_mapping_c4_ptr, compressed_slot_mapping_c128_ptr,
             c128a_decode_topk_lens_ptr, flags_ptr,
         )
-    elif program < 576:
+    elif program < 592:
         vllm_sparse_mla_entry(
             program - 64, req_size_ptr, query_start_loc_ptr, topk_width_ptr,
             c128a_decode_topk_indices_ptr, seq_lens_ptr, block_table_c128_ptr,
             block_table_c128_stride,
         )
-    elif program < 584:
-        vllm_sparse_mla_check_req(program - 576, req_size_ptr, query_start_loc_ptr, flags_ptr)
+    elif program < 600:
+        vllm_sparse_mla_check_req(program - 592, req_size_ptr, query_start_loc_ptr, flags_ptr)
     else:
         vllm_sparse_mla_tok_tail(
-            program - 584, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
+            program - 600, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
             req_id_per_token_ptr, c128a_decode_topk_lens_ptr, compressed_slot_mapping_c4_ptr,
             compressed_slot_mapping_c128_ptr,
         )
@@ -299,7 +296,7 @@ def launch(
         c128a_decode_topk_lens: int32[tok], tail: 0 until padded_tokens
         flags: int32[2]: broken promises, counted
     """
-    vllm_sparse_mla[(592,)](
+    vllm_sparse_mla[(608,)](
         query_start_loc,
         seq_lens,
         padded_tokens,

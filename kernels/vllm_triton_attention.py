@@ -358,5 +358,5 @@ def launch(
         mm_prefix_range,
         rswa_prefix_lens,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

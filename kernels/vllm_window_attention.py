@@ -27,16 +27,13 @@ def vllm_window_attention_kept(
     block_table_stride,
     seq_lens_ptr,
 ):
-    """swa_block_table: 4 rows of req a program, kept in its lanes."""
+    """swa_block_table: one row of req a program, kept in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    split = program % 2
-    block = program // 2
-    if block * 4 < req_size:
-        first_row = block * 4
-        req = first_row + tl.arange(0, 4)[:, None]
-        req_live = req < req_size
-        query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
+    for req in range(program, req_size, 528):
+        kept_offset = tl.arange(0, 512)
+        kept_live = kept_offset < 257
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1)
+        query_start_loc_2 = tl.load(query_start_loc_ptr + req)
         # query_len = query_start_loc[req.index + 1] - query_start_loc[req]
         query_len = query_start_loc - query_start_loc_2
         # query_len = mp.expect(query_len, 0, max_query)
@@ -44,17 +41,14 @@ def vllm_window_attention_kept(
         query_len_3 = tl.minimum(query_len_2, 8192)
         # decode = query_len <= threshold
         decode = query_len_3 <= 1
-        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
+        kept_index = req * 257 + kept_offset
+        seq_lens = tl.load(seq_lens_ptr + req)
         # first = mp.maximum(seq_lens - window, 0) // page
         first_2 = tl.maximum(seq_lens - 4096, 0) // 16
-        for kept_first in range(split * 64, 257, 128):
-            kept_offset = kept_first + tl.arange(0, 64)[None, :]
-            kept_live = req_live & (kept_offset < 257)
-            kept_index = req * 257 + kept_offset
-            # at = mp.minimum(first + kept.offset, columns - 1)
-            at = tl.minimum(first_2 + kept_offset, 8191)
-            block_table = tl.load(block_table_ptr + req * block_table_stride + at, mask=kept_live & decode, other=0)
-            tl.store(swa_block_table_ptr + kept_index, block_table, mask=kept_live & decode)
+        # at = mp.minimum(first + kept.offset, columns - 1)
+        at = tl.minimum(first_2 + kept_offset, 8191)
+        block_table = tl.load(block_table_ptr + req * block_table_stride + at, mask=kept_live & decode, other=0)
+        tl.store(swa_block_table_ptr + kept_index, block_table, mask=kept_live & decode)
 
 
 @triton.jit
@@ -357,40 +351,40 @@ def vllm_window_attention(
     num_prefills_ptr,  # int32[1], tail: keep
     flags_ptr,  # int32[3]: broken promises, counted
 ):
-    """1548 programs; each kind of work takes a range of them."""
+    """1564 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 512:
+    if program < 528:
         vllm_window_attention_kept(
             program, req_size_ptr, query_start_loc_ptr, swa_block_table_ptr, block_table_ptr,
             block_table_stride, seq_lens_ptr,
         )
-    elif program < 520:
+    elif program < 536:
         vllm_window_attention_req(
-            program - 512, req_size_ptr, query_start_loc_ptr, swa_seq_lens_ptr, seq_lens_ptr,
+            program - 528, req_size_ptr, query_start_loc_ptr, swa_seq_lens_ptr, seq_lens_ptr,
             swa_cu_seqlens_ptr, swa_seq_starts_ptr, later_query_start_loc_ptr,
             prefill_query_start_loc_ptr, flags_ptr,
         )
-    elif program < 1544:
+    elif program < 1560:
         vllm_window_attention_key(
-            program - 520, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, swa_token_to_batch_ptr,
+            program - 536, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, swa_token_to_batch_ptr,
             flags_ptr,
         )
-    elif program < 1545:
+    elif program < 1561:
         vllm_window_attention_batch(
-            program - 1544, num_extends_ptr, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
+            program - 1560, num_extends_ptr, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
             num_prefills_ptr,
         )
-    elif program < 1546:
+    elif program < 1562:
         vllm_window_attention_extend_tail(
-            program - 1545, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, swa_cu_seqlens_ptr,
+            program - 1561, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, swa_cu_seqlens_ptr,
         )
-    elif program < 1547:
+    elif program < 1563:
         vllm_window_attention_later_tail(
-            program - 1546, req_size_ptr, query_start_loc_ptr, later_query_start_loc_ptr,
+            program - 1562, req_size_ptr, query_start_loc_ptr, later_query_start_loc_ptr,
         )
     else:
         vllm_window_attention_prompt_tail(
-            program - 1547, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
+            program - 1563, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
             prefill_query_start_loc_ptr,
         )
 
@@ -450,7 +444,7 @@ def launch(
         num_prefills: int32[1], tail: keep
         flags: int32[3]: broken promises, counted
     """
-    vllm_window_attention[(1548,)](
+    vllm_window_attention[(1564,)](
         query_start_loc,
         seq_lens,
         block_table,
@@ -466,5 +460,5 @@ def launch(
         num_extends,
         num_prefills,
         flags,
-        num_warps=4,
+        num_warps=8,
     )

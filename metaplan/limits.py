@@ -16,9 +16,9 @@ class Limits:
     scan_tile: int = 1024
     """points of one step of a sum"""
     lanes: int = 512
-    """the widest tile of a row"""
+    """the widest tile of a row; rows of more points have a program to themselves"""
     long: int = 1024
-    """rows of more points have a program to themselves, and tiles of so many"""
+    """rows of more points have tiles of so many, and twice the warps"""
     wide_lanes: int = 64
     """the same where a program has several rows"""
     waves: int = 4
@@ -32,21 +32,27 @@ class Limits:
     """points of such a vector"""
     askers: int = 16
     """most points that ask another axis side by side: each is a row of a sweep"""
-    compared: int = 1 << 24
+    compared: int = 1 << 20
     """pairs of points that are compared by their keys; beyond, a launch before counts blocks of points"""
     counted: int = 256
     """points of such a block"""
     wide_rows: int = 16
     """most rows that a program takes beside lanes"""
-    packed: int = 64
+    packed: int = 32
     """rows of more points are not padded to their bound: each point looks up its row"""
     sought: int = 4096
     """most rows that it looks among"""
     folded: int = 32
     """most rows that a program takes along a fold"""
     spread: int = 2
-    """programs for each processor, from where on they take more rows instead"""
+    """programs for each processor, from where on they take more rows instead; up to here some share a long row"""
+    many_spread: int = 4
+    """the same for rows with lanes"""
+    searching: int = 1
+    """the same where each program searches for a number"""
     num_warps: int = 4
+    many: int = 2048
+    """points that each point asks, from where on a program has twice the warps"""
     one_warp: int = 256
     """most points that each point of a fold asks one warp for"""
     unroll: int = 16

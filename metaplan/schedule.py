@@ -45,7 +45,7 @@ def schedule(
         plan,
         tuple(works),
         tuple(tails),
-        _num_warps(works, ranges, limits),
+        _num_warps(works, ranges, limits, alone=not kept),
         limits.scan_tile,
         tuple(reasons),
         tuple(partials),
@@ -53,12 +53,27 @@ def schedule(
     )
 
 
-def _num_warps(works: Iterable[Work], ranges: Ranges, limits: Limits) -> int:
-    """One where a single program goes along a fold: with more, they wait for each other at every point."""
+def _num_warps(works: list[Work], ranges: Ranges, limits: Limits, alone: bool) -> int:
+    """One where a single program goes along a fold: with more, they wait for each other at every point.
+
+    Twice as many where each program goes along many points or a long row: a turn waits for its loads, and more warps
+    have more of them in flight.
+    Not where other launches go before: they count blocks of points, so that each asks its own block only.
+    """
     folds = [w for w in works if w.sequence is not None and not w.rows]
-    every = (e for w in folds for e in ir.walk(*w.roots) if isinstance(e, ir.Across))
-    widest = max((ranges.points(e.over) for e in every), default=1)
-    return 1 if folds and widest <= limits.one_warp else limits.num_warps
+    if folds:
+        widest = _widest(folds, ranges)
+        return 1 if widest <= limits.one_warp else limits.num_warps
+    many = alone and _widest(works, ranges) >= limits.many
+    lanes = [w.lanes for w in works if w.rows and not w.whole and w.lanes is not None]
+    long = any(ranges.bound(axis) > limits.long for axis in lanes)
+    return 2 * limits.num_warps if many or long else limits.num_warps
+
+
+def _widest(works: Iterable[Work], ranges: Ranges) -> int:
+    """The most points that a point of ``works`` asks."""
+    every = (e for w in works for e in ir.walk(*w.roots) if isinstance(e, ir.Across))
+    return max((ranges.points(e.over) for e in every), default=1)
 
 
 def _partials(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Partial]:
@@ -264,8 +279,9 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
     if bound >= limits.turns * limits.long:
         room = max(target.processors * limits.long_waves // prod(c.count for c in w.copies), 1)
     alone = _scans_lanes(w) and (bound > limits.short or points * bound > limits.recompute)
-    if not (long or alone or _asks(w.roots, w.axes)):
-        rows = max(1, min(power(points // (limits.spread * target.processors)), limits.wide_rows))
+    if not (bound > limits.lanes or alone or _asks(w.roots, w.axes)):
+        spread = limits.searching if _searches(w) else limits.many_spread
+        rows = max(1, min(power(points // (spread * target.processors)), limits.wide_rows))
     widest = limits.long if long else limits.lanes if rows == 1 else limits.wide_lanes
     if w.whole and bound > widest:
         rows, widest = 1, limits.long
@@ -273,13 +289,18 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
     blocks = -(-points // rows)
     splits = 1
     if bound > tile and not (sums(w.roots) or rows_along(w.axes, w.roots)):
-        splits = max(1, min(-(-bound // tile), 4, room // max(min(blocks, room), 1)))
+        splits = max(1, min(-(-bound // tile), 4, limits.spread * target.processors // blocks))
     programs = min(blocks, max(room // splits, 1)) * splits
     return replace(w, rows_per_program=rows, tile=tile, splits=splits, programs=programs)
 
 
+def _searches(w: Work) -> bool:
+    """Whether each program searches for a number over the whole batch: the fewer programs, the less is done twice."""
+    return any(isinstance(e, ir.Bisect) for e in ir.walk(*w.roots))
+
+
 def _packs(w: Work, ranges: Ranges, limits: Limits) -> bool:
-    """Whether the rows are far fewer than their bounds say, and nothing but their places is summed up."""
+    """Whether the rows are far fewer than their bounds say, and only what the root's rows hold is summed up."""
     if len(w.rows) < 2 or w.in_order or w.whole or w.copies or w.sequence is not None:
         return False
     root, last, *inner = w.rows
@@ -292,8 +313,12 @@ def _packs(w: Work, ranges: Ranges, limits: Limits) -> bool:
         return False
     if rows_along(w.axes, w.roots) or 4 * _packed_rows(w, ranges) > _points(w, ranges):
         return False
-    places = normal(ir.Scan(last.length, root))
-    return all(normal(e) == places for e in ir.near(*w.roots) if isinstance(e, ir.Scan))
+    every = (normal(e) for e in ir.near(*w.roots) if isinstance(e, ir.Scan))
+    return all(e.over == root and not any(map(_sums_more, ir.walk(e.of))) for e in every)
+
+
+def _sums_more(e: ir.Expr) -> bool:
+    return isinstance(e, ir.Scan | ir.Reduce | ir.RowScan | ir.Fold | ir.Sort | ir.Bisect)
 
 
 def _packed_rows(w: Work, ranges: Ranges) -> int:

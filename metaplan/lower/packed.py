@@ -11,6 +11,7 @@ from metaplan.lower.scans import Summing
 from metaplan.lower.sweeps import Form, beside
 from metaplan.passes.place import index
 from metaplan.program import Let, Stmt
+from metaplan.sums import normal
 from metaplan.text import ATOM
 from metaplan.works import Work, power
 
@@ -25,6 +26,8 @@ class Packed:
         )
         bound = base.shared.ranges.bound(self.root)
         names, block = base.shared.names, base.prelude
+        if (wanted := base.root().wanted) is not None:
+            wanted.asked.add(self.root)  # their total is read off the same points
         self.live = base.plain(ir.Size(self.last, loc=self.last.loc))
         points = beside(base, self.root, (self.root,), bound, power(bound))
         self.count, self.end = (
@@ -33,6 +36,16 @@ class Packed:
         length = points.plain(length_of(self.last))
         block.append(Let(self.count, f"tl.where({points.levels[-1].live}, {length}, 0)"))
         block.append(Let(self.end, f"tl.cumsum({self.count}, 0)"))
+        length_sum = normal(ir.Scan(length_of(self.last), self.root))
+        self.places: dict[ir.Scan, str] = {}
+        self.counts: dict[ir.Scan, str] = {}
+        for e in ir.near(*work.roots):
+            if not isinstance(e, ir.Scan) or normal(e) == length_sum or e in self.counts:
+                continue
+            own = names.fresh(f"{names.wish(e) or self.root.name}_count")
+            of = points.plain(normal(e).of)
+            block.append(Let(own, f"tl.where({points.levels[-1].live}, {of}, 0)"))
+            self.counts[e] = own
 
     @property
     def room(self) -> int:
@@ -72,6 +85,10 @@ class Packed:
         out.append(Let(root, f"tl.sum({before}.to(tl.int32), {form.along})"))
         earlier = f"tl.where({before}, {form.answers(self.count)}, 0)"
         out.append(Let(self.start, f"tl.sum({earlier}, {form.along})"))
+        for e, count in self.counts.items():
+            self.places[e] = names.fresh(names.wish(e) or f"{self.root.name}_sum")
+            earlier = f"tl.where({before}, {form.answers(count)}, 0)"
+            out.append(Let(self.places[e], f"tl.sum({earlier}, {form.along})", names.note(e)))
         out.append(Let(place, f"{row} - {self.start}"))
         return [root, place, *below]
 
@@ -79,5 +96,6 @@ class Packed:
         """What of the points of ``tile`` is known without a sum."""
         if tile.levels[-1].axis == self.root:
             tile.memo[ir.Scan(length_of(self.last), self.root)] = self.start, ATOM
+            tile.memo.update({e: (name, ATOM) for e, name in self.places.items()})
         elif tile.levels[-1].axis == self.last:
             tile.memo[index(self.last)] = self.point, ATOM
