@@ -384,9 +384,8 @@ class _Body:
                 # a promise that is broken whatever the data says
                 bad = "tl.full((), True, tl.int1)" if bad == "True" else bad
                 flag = f"{self.shared.use('flags_ptr')} + {number}"
-                of = shape(tile) if many(tile) else "()"
-                beside = loaded(tile) if many(tile) else ""
-                counts.append(Count(flag, bad, check.message, of, beside))
+                tiled = (shape(tile), loaded(tile)) if many(tile) else ()
+                counts.append(Count(flag, bad, check.message, *tiled))
         if self.work.in_order and any(w.target is not None for w in writes) and tile.above:
             out.append(Barrier()) if len(tile.levels) > len(self.work.rows) else None
         out.extend(stores)
