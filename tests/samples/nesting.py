@@ -90,7 +90,9 @@ def chunks(
     tok = mp.ragged(req, n)
     lane = mp.dense(tok, 33)
     few = mp.dense(tok, 3)
+    other = mp.ragged(req, mp.maximum(x, 0))
     return dict(
+        behind=mp.tail(other.indptr * 100 + other.length * 10 + lane.offset % 7, -2),
         wide=mp.tail(tok.offset * 100 + lane.offset + x, -1),
         narrow=mp.tail(few.index * 2 + x + few.offset, -5),
         kept=mp.keep(mp.on(lane, x), where=lane.offset < tok.offset % 33),
@@ -110,6 +112,9 @@ def _(given, to: Loops):
     n, x = given["n"].tolist(), given["x"].tolist()
     tok = [(r, j) for r, k in enumerate(n) for j in range(k)]
     to.put("wide", [j * 100 + lane + x[r] for r, j in tok for lane in range(33)], -1)
+    begin = start([max(k, 0) for k in x])
+    behind = [begin[r] * 100 + max(x[r], 0) * 10 for r, _ in tok]
+    to.put("behind", [base + lane % 7 for base in behind for lane in range(33)], -2)
     few = [(r, f) for r, _ in tok for f in range(3)]
     to.put("narrow", [at * 2 + x[r] + f for at, (r, f) in enumerate(few)], -5)
     kept = to.out["kept"].reshape(-1, 33)
