@@ -20,7 +20,7 @@ STEP = frozenset(
         "send", "source", "stage", "staging", "tensors", "values", "words",
     )
 )  # fmt: skip
-COMPILE = frozenset({"device", "target", "lag"})
+COMPILE = frozenset({"dependent", "device", "lag", "target"})
 KERNEL = frozenset({"tl", "triton"})
 
 

@@ -16,7 +16,9 @@ from metaplan.lang.values import described
 
 MODULES = {"tl": "triton.language", "triton": "triton"}
 """What a generated file imports, by the name that it has there."""
-RESERVED = demands.KERNEL | {"torch", "allocate", "launch", "count", "floor_div", "floor_mod"}
+RESERVED = demands.KERNEL | {
+    *("torch", "allocate", "launch", "count", "count_all", "floor_div", "floor_mod"),
+}
 
 
 def jitted(function: object, loc: Loc) -> tuple[FunctionType, tuple[tuple[str, str], ...]]:

@@ -24,7 +24,6 @@ from metaplan.loop.sender import Sender
 from metaplan.loop.state import State
 from metaplan.plans.decode_loop import Settings
 
-
 SOON = 8
 """Steps: a row that needs a page within so many gets it with the next transfer."""
 

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from bench import peers, report
+from bench.loops_of import LoopResults
 from bench.peers import Job, Run, jobs, joined, line
 from bench.peers_of import PeerResults, summary
 from bench.processes import Worker, context, side_by_side
 from bench.results_of import Results
 
 pytestmark = pytest.mark.interp
+UNTIMED = LoopResults.read(Path("nowhere"))
 COUNTS = {"host_to_device": 0.0, "device_to_host": 0.0, "device_to_device": 0.0, "memsets": 0.0}
 OURS = {"launches": 1.0, "synchronizations": 0.0, **COUNTS}
 THEIRS = {**OURS, "launches": 7.0, "host_to_device": 2.0, "synchronizations": 1.0}
@@ -151,7 +153,7 @@ def test_every_cell_is_one_line(told: Path):
 
 def test_the_document_tells_the_cells_and_what_has_none(told: Path):
     found = PeerResults.read(told)
-    text = report.filled(report.SKELETON, Results({}, {}, {}, (), {}), found)
+    text = report.filled(report.SKELETON, Results({}, {}, {}, (), {}), found, UNTIMED)
     assert "above 1.0 in 1 of 2 cells\n  - b, B=16, q=4: 1.50" in text
     assert "| 16 | 4 | 7 -> 1 | 2 -> 0 | 1 -> 0 | 200.0 -> 2.00 (0.01) | 6.00 | 16.0 -> 2.00 (0.12) |" in text  # fmt: skip
     assert "| 16 | 4 | 7 -> 1 | 2 -> 0 | 1 -> 0 | 200.0 -> 2.00 (0.01) | 6.00 | 2.00 -> 3.00 (1.50)* |" in text  # fmt: skip
@@ -161,5 +163,5 @@ def test_the_document_tells_the_cells_and_what_has_none(told: Path):
 
 def test_without_results_the_document_says_so(tmp_path):
     none = PeerResults.read(tmp_path / "peers.jsonl")
-    text = report.filled(report.SKELETON, Results({}, {}, {}, (), {}), none)
+    text = report.filled(report.SKELETON, Results({}, {}, {}, (), {}), none, UNTIMED)
     assert "<!-- generated: peers -->\nNot measured.\n<!-- end -->" in text
