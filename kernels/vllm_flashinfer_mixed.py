@@ -507,5 +507,5 @@ def launch(
         num_decode_tokens,
         num_prefill_tokens,
         flags,
-        num_warps=8,
+        num_warps=4,
     )

@@ -291,5 +291,5 @@ def launch(
         seq_lens_of,
         dcp_local_seq_lens_of,
         flags,
-        num_warps=8,
+        num_warps=4,
     )

@@ -18,7 +18,7 @@ class Limits:
     lanes: int = 512
     """the widest tile of a row; rows of more points have a program to themselves"""
     long: int = 1024
-    """rows of more points have tiles of so many, and twice the warps"""
+    """rows of more points have tiles of so many"""
     wide_lanes: int = 64
     """the same where a program has several rows"""
     waves: int = 4
@@ -52,7 +52,7 @@ class Limits:
     """the same where each program searches for a number"""
     num_warps: int = 4
     many: int = 2048
-    """points that each point asks, from where on a program has twice the warps"""
+    """points that each point asks, or of a row, from where on a program has twice the warps"""
     one_warp: int = 256
     """most points that each point of a fold asks one warp for"""
     unroll: int = 16

@@ -66,7 +66,7 @@ def _num_warps(works: list[Work], ranges: Ranges, limits: Limits, alone: bool) -
         return 1 if widest <= limits.one_warp else limits.num_warps
     many = alone and _widest(works, ranges) >= limits.many
     lanes = [w.lanes for w in works if w.rows and not w.whole and w.lanes is not None]
-    long = any(ranges.bound(axis) > limits.long for axis in lanes)
+    long = any(ranges.bound(axis) >= limits.many for axis in lanes)
     return 2 * limits.num_warps if many or long else limits.num_warps
 
 

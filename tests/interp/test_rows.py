@@ -86,7 +86,7 @@ def test_a_sum_goes_from_tile_to_tile(lengths: Sequence[int]) -> None:
 def test_many_rows_in_one_program(lengths: Sequence[int]) -> None:
     compiled = Compiled(wide_rows.ir, {"req": 4000})
     told = " ".join(titles(compiled.built.program.kernels))
-    assert "16 rows of req a program, tok in its lanes" in told
+    assert "8 rows of req a program, tok in its lanes" in told
     assert "16 rows of req a program, tok point by point" in told
     compare(compiled, batch(lengths))
 
