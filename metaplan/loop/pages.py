@@ -23,6 +23,7 @@ class Pool:
         self.pages, self.fenced = pages, fenced
         self._free = np.arange(pages - 1, 0, -1, dtype=np.int32)
         self._count = pages - 1
+        self._read = 0
         self._waiting: deque[tuple[int, Pages]] = deque()
 
     @property
@@ -43,13 +44,14 @@ class Pool:
 
     def give(self, pages: Pages, *, launched: int) -> None:
         """Pages come back; ``launched``: how many steps have been launched so far."""
-        if self.fenced:
+        if self.fenced and launched > self._read:
             self._waiting.append((launched, pages))
         else:
             self._put(pages)
 
     def passed(self, read: int) -> None:
         """The results of the first ``read`` steps have been read: those steps write no more."""
+        self._read = read
         while self._waiting and self._waiting[0][0] <= read:
             self._put(self._waiting.popleft()[1])
 

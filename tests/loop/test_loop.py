@@ -132,6 +132,20 @@ def test_pages_of_a_fenced_pool_wait_for_the_steps_in_flight():
     assert loop.pool.free == 4
 
 
+def test_a_fenced_pool_holds_nothing_back_when_no_step_is_in_flight():
+    """Nothing would ever be read again: a request that fits an empty cache fits here."""
+    loop = mp.Loop(
+        rows=1, pages=5, page=4, longest=16, lag=0, device="cpu", vocabulary=97, fenced=True
+    )
+    loop.capture(Memory(pages=5, page=4))
+    loop.finish(loop.admit(length=0, token=1, most=16))
+    assert loop.fits(0, 16)
+    loop.admit(length=0, token=1, most=16)
+    finish(loop)
+    assert loop.fits(0, 16)
+    assert loop.pool.away == 0
+
+
 def test_a_violated_reservation_is_flagged_and_harms_nobody():
     loop = mp.Loop(rows=2, pages=20, page=4, longest=32, device="cpu", vocabulary=97)
     model = Memory(pages=20, page=4)
