@@ -29,7 +29,7 @@ import metaplan as mp
 from metaplan.cli.progress import tracked
 from metaplan.machine import machine
 from metaplan.replay import Trace, read
-from tests.loop.models import Memory, mix, prefill
+from tests.loop.models import Memory, plain, prefill
 
 WORDS = 997
 
@@ -102,7 +102,7 @@ class Soak:
 
     def _judge(self, key: int) -> None:
         got = [int(token) for token in self._out.pop(key)]
-        if got != plain(self._prompt(key), self._lengths(key)[1] + 1, self.words):
+        if got != plain(self._prompt(key), self._lengths(key)[1] + 1, words=self.words):
             self.wrong.append(f"request {key}: other tokens than the plain loop's")
         self.checked += 1
         self.tokens += len(got)
@@ -126,16 +126,6 @@ class Soak:
             self.wrong.append(f"{left} pages never came back")
         if flags := self.loop.flags():
             self.wrong.append(f"flags: {flags}")
-
-
-def plain(prompt: list[int], count: int, words: int) -> list[int]:
-    """What the model samples behind a prompt, with a running sum for a cache."""
-    total = sum(mix(token, at) * (at % 13 + 1) for at, token in enumerate(prompt))
-    out = [total % words]
-    for at in range(len(prompt), len(prompt) + count - 1):
-        total += mix(out[-1], at) * (at % 13 + 1)
-        out.append(total % words)
-    return out
 
 
 def memory(device: torch.device) -> dict[str, int]:

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import torch
@@ -243,7 +244,7 @@ def serve(cells: Any, ready: Any, turn: Any, rows: Any, end: float) -> None:
     while time.monotonic() < end:
         try:
             cell = cells.get(timeout=0.2)
-        except Exception:  # noqa: BLE001  nothing left to do
+        except Empty:  # nothing left to do
             break
         try:
             made += prepared(cell, end)
@@ -277,7 +278,7 @@ def run(cells: list[Cell], seconds: float, processes: int) -> Iterator[dict[str,
     while left and time.monotonic() < begin + seconds * 1.2:
         try:
             row = rows.get(timeout=1)
-        except Exception:  # noqa: BLE001  a process that ended sends nothing any more
+        except Empty:  # a process that ended sends nothing any more
             if not any(process.is_alive() for process in started):
                 return
             continue

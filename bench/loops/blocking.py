@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 
 from bench.loops import device
@@ -41,11 +43,13 @@ class Blocking(Side):
         sampled = self.read()
         self.requests.commit(sampled, self.requests.advance())
 
+    @abstractmethod
     def send(self) -> None:
-        raise NotImplementedError
+        """What the host knows of the step goes to the device."""
 
+    @abstractmethod
     def read(self) -> list[int]:
-        raise NotImplementedError
+        """The tokens of the step that was launched; waits for them."""
 
     def stop(self) -> None:
         pass

@@ -54,17 +54,13 @@ class Memory:
 
 
 def plain(prompt: list[int], most: int, stop=(), words: int = WORDS) -> list[int]:
-    """The tokens of one request, one by one, from a list as its cache; the first is the prompt's own."""
-    cache = [mix(token, at) for at, token in enumerate(prompt)]
-    out: list[int] = []
-
-    def sample() -> int:
-        return sum(value * (at % 13 + 1) for at, value in enumerate(cache)) % words
-
-    out.append(sample())
+    """The tokens of one request, one by one, with a running sum for a cache; the first is the prompt's own."""
+    total = sum(mix(token, at) * (at % 13 + 1) for at, token in enumerate(prompt))
+    out = [total % words]
     while len(out) < most and out[-1] not in stop:
-        cache.append(mix(out[-1], len(cache)))
-        out.append(sample())
+        at = len(prompt) + len(out) - 1
+        total += mix(out[-1], at) * (at % 13 + 1)
+        out.append(total % words)
     return out
 
 
