@@ -13,23 +13,22 @@ def batched_moe_align_row(
 ):
     """sorted_token_ids: one row of expert a program, row in its lanes."""
     expert = program
-    if expert < 256:
-        # tokens = expert_num_tokens[expert.index]
-        tokens = tl.load(expert_num_tokens_ptr + expert)
-        tile_length = (tokens + 63) // 64
-        row_length = tile_length * 64
-        every = tl.arange(0, 256)
-        tokens_2 = tl.load(expert_num_tokens_ptr + every, mask=every < expert, other=0)
-        tile_length_2 = (tokens_2 + 63) // 64
-        row_length_2 = tile_length_2 * 64
-        row_start_before = tl.sum(tl.where(every < expert, row_length_2, 0))
-        for row_first in range(0, row_length, 512):
-            row_offset = row_first + tl.arange(0, 512)
-            row_live = row_offset < row_length
-            row_index = row_start_before + row_offset
-            # own = expert.index * max_tokens + row.offset
-            own = expert * 1024 + row_offset
-            tl.store(sorted_token_ids_ptr + row_index, tl.where(row_offset < tokens, own, 262144), mask=row_live)
+    # tokens = expert_num_tokens[expert.index]
+    tokens = tl.load(expert_num_tokens_ptr + expert)
+    tile_length = (tokens + 63) // 64
+    row_length = tile_length * 64
+    every = tl.arange(0, 256)
+    tokens_2 = tl.load(expert_num_tokens_ptr + every, mask=every < expert, other=0)
+    tile_length_2 = (tokens_2 + 63) // 64
+    row_length_2 = tile_length_2 * 64
+    row_start_before = tl.sum(tl.where(every < expert, row_length_2, 0))
+    for row_first in range(0, row_length, 512):
+        row_offset = row_first + tl.arange(0, 512)
+        row_live = row_offset < row_length
+        row_index = row_start_before + row_offset
+        # own = expert.index * max_tokens + row.offset
+        own = expert * 1024 + row_offset
+        tl.store(sorted_token_ids_ptr + row_index, tl.where(row_offset < tokens, own, 262144), mask=row_live)
 
 
 @triton.jit
@@ -39,25 +38,23 @@ def batched_moe_align_tile(
     expert_ids_ptr,
 ):
     """expert_ids: 128 points of expert x tile a program."""
-    if program * 128 < 256 * 16:
-        first_row = program * 128
-        row = first_row + tl.arange(0, 128)
-        tile_offset = row % 16
-        expert_offset = row // 16
-        expert_live = expert_offset < 256
-        # tokens = expert_num_tokens[expert.index]
-        tokens = tl.load(expert_num_tokens_ptr + expert_offset, mask=expert_live, other=0)
-        tile_length = (tokens + 63) // 64
-        tile_live = expert_live & (tile_offset < tile_length)
-        expert_before = first_row // 16
-        every = tl.arange(0, 256)
-        tokens_2 = tl.load(expert_num_tokens_ptr + every, mask=every < expert_before, other=0)
-        tile_length_2 = (tokens_2 + 63) // 64
-        tile_start_before = tl.sum(tl.where(every < expert_before, tile_length_2, 0))
-        expert_count = tl.where(expert_live & (tile_offset == 15), tile_length, 0)
-        tile_start = tile_start_before + tl.cumsum(expert_count, 0) - expert_count
-        tile_index = tile_start + tile_offset
-        tl.store(expert_ids_ptr + tile_index, expert_offset, mask=tile_live)
+    first_row = program * 128
+    row = first_row + tl.arange(0, 128)
+    tile_offset = row % 16
+    expert = row // 16
+    # tokens = expert_num_tokens[expert.index]
+    tokens = tl.load(expert_num_tokens_ptr + expert)
+    tile_length = (tokens + 63) // 64
+    tile_live = tile_offset < tile_length
+    expert_before = first_row // 16
+    every = tl.arange(0, 256)
+    tokens_2 = tl.load(expert_num_tokens_ptr + every, mask=every < expert_before, other=0)
+    tile_length_2 = (tokens_2 + 63) // 64
+    tile_start_before = tl.sum(tl.where(every < expert_before, tile_length_2, 0))
+    expert_count = tl.where(tile_offset == 15, tile_length, 0)
+    tile_start = tile_start_before + tl.cumsum(expert_count, 0) - expert_count
+    tile_index = tile_start + tile_offset
+    tl.store(expert_ids_ptr + tile_index, expert, mask=tile_live)
 
 
 @triton.jit

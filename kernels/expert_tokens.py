@@ -16,17 +16,16 @@ def expert_tokens_1_choice_key_counts(
     """choice_counts_kept: one row of choice_block a program, choice_key in its lanes."""
     tok_size = tl.minimum(tl.load(tok_size_ptr), 1024)
     choice_block = program
-    if choice_block < 32:
-        choice_key_offset = tl.arange(0, 256)
-        choice_block_value = choice_block * 256
-        choice_each = choice_block_value + tl.arange(0, 256)
-        choice_counted = choice_each < tok_size * 8
-        choice_offset = choice_each % 8
-        tok = choice_each // 8
-        # key = topk_ids[tok, choice.offset]
-        key = tl.load(topk_ids_ptr + tok * topk_ids_stride + choice_offset, mask=choice_counted, other=0)
-        choice_counts = tl.histogram(key, 256, mask=choice_counted & (0 <= key) & (key < 256))
-        tl.store(choice_counts_kept_ptr + choice_key_offset * 32 + choice_block, choice_counts)
+    choice_key_offset = tl.arange(0, 256)
+    choice_block_value = choice_block * 256
+    choice_each = choice_block_value + tl.arange(0, 256)
+    choice_counted = choice_each < tok_size * 8
+    choice_offset = choice_each % 8
+    tok = choice_each // 8
+    # key = topk_ids[tok, choice.offset]
+    key = tl.load(topk_ids_ptr + tok * topk_ids_stride + choice_offset, mask=choice_counted, other=0)
+    choice_counts = tl.histogram(key, 256, mask=choice_counted & (0 <= key) & (key < 256))
+    tl.store(choice_counts_kept_ptr + choice_key_offset * 32 + choice_block, choice_counts)
 
 
 @triton.jit(
@@ -53,16 +52,14 @@ def expert_tokens_expert_sums(
     expert_num_tokens_ptr,
 ):
     """expert_num_tokens: 32 rows of expert a program."""
-    if program * 32 < 256:
-        first_row = program * 32
-        expert = first_row + tl.arange(0, 32)[:, None]
-        expert_live = expert < 256
-        expert_block_offset = tl.arange(0, 32)[None, :]
-        expert_block_counted = expert_live & (expert_block_offset < 32)
-        choice_counts_kept = tl.load(choice_counts_kept_ptr + expert * 32 + expert_block_offset, mask=expert_block_counted, other=0)
-        # return dict(expert_num_tokens=mp.histogram(key, expert))
-        expert_num_tokens = tl.sum(tl.where(expert_block_counted, choice_counts_kept, 0), 1, keep_dims=True)
-        tl.store(expert_num_tokens_ptr + expert, expert_num_tokens, mask=expert_live)
+    first_row = program * 32
+    expert = first_row + tl.arange(0, 32)[:, None]
+    expert_block_offset = tl.arange(0, 32)[None, :]
+    expert_block_counted = expert_block_offset < 32
+    choice_counts_kept = tl.load(choice_counts_kept_ptr + expert * 32 + expert_block_offset, mask=expert_block_counted, other=0)
+    # return dict(expert_num_tokens=mp.histogram(key, expert))
+    expert_num_tokens = tl.sum(tl.where(expert_block_counted, choice_counts_kept, 0), 1, keep_dims=True)
+    tl.store(expert_num_tokens_ptr + expert, expert_num_tokens)
 
 
 @triton.jit(

@@ -45,7 +45,7 @@ def flash_mla_schedule_1_part_fold(
     end_2 = end + cost
     broken = tl.full((), 0, tl.int32)
     broken_2 = tl.full((), 0, tl.int32)
-    for part_offset in range(0, 132, 1):
+    for part in range(0, 132, 1):
         part_value = payload + spent
         # room = payload + now.spent + now.begin
         room = part_value + begin
@@ -71,9 +71,9 @@ def flash_mla_schedule_1_part_fold(
         # split=mp.where(same, now.split, 0) + i32(cut)
         split_3 = part_value_3 + part_value_4
         split_2_after = tl.minimum(split_3, 132)
-        tl.store(request_after_kept_ptr + part_offset, request_after)
-        tl.store(begin_after_kept_ptr + part_offset, begin_after)
-        tl.store(split_after_kept_ptr + part_offset, split_2_after)
+        tl.store(request_after_kept_ptr + part, request_after)
+        tl.store(begin_after_kept_ptr + part, begin_after)
+        tl.store(split_after_kept_ptr + part, split_2_after)
         # outside [0, 2048]
         broken = broken + (2048 < begin_2).to(tl.int32)
         # outside [0, 132]
@@ -119,41 +119,40 @@ def flash_mla_schedule_part(
     """schedule: 128 rows of part a program."""
     first_row = program * 128
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    if first_row < 132:
-        part = first_row + tl.arange(0, 128)
-        part_live = part < 132
-        part_value = part * 8
-        holds = 1 <= part
-        part_value_2 = part - 1
-        request_after_kept = tl.load(request_after_kept_ptr + part_value_2, mask=part_live & holds, other=0)
-        part_value_3 = tl.where(holds, request_after_kept, 0)
-        begin_after_kept = tl.load(begin_after_kept_ptr + part, mask=part_live, other=0)
-        holds_2 = 0 < begin_after_kept
-        request_after_kept_2 = tl.load(request_after_kept_ptr + part, mask=part_live, other=0)
-        # ends = mp.where(last_cut, last.request, last.request - 1)
-        ends = tl.where(holds_2, request_after_kept_2, request_after_kept_2 - 1)
-        begin_after_kept_2 = tl.load(begin_after_kept_ptr + part_value_2, mask=part_live & holds, other=0)
-        part_value_4 = tl.where(holds, begin_after_kept_2, 0)
-        holds_3 = (0 <= ends) & (ends < req_size)
-        seqlens_k = tl.load(seqlens_k_ptr + ends, mask=part_live & holds_3, other=0)
-        # blocks = mp.maximum(mp.cdiv(tokens, block), 1)
-        blocks = tl.maximum((seqlens_k + 63) // 64, 1)
-        # whole = mp.at(mp.where(tokens == 0, 0, blocks), ends)
-        whole = tl.where(holds_3, tl.where(seqlens_k == 0, 0, blocks), 0)
-        split_after_kept = tl.load(split_after_kept_ptr + part_value_2, mask=part_live & holds, other=0)
-        # alone = first.request == ends
-        alone = part_value_3 == ends
-        holds_4 = 0 < part_value_4
-        # either = first_cut | last_cut
-        either = holds_4 | holds_2
-        tl.store(schedule_ptr + part_value, part_value_3, mask=part_live)
-        tl.store(schedule_ptr + part_value + 1, ends, mask=part_live)
-        tl.store(schedule_ptr + part_value + 2, part_value_4, mask=part_live)
-        tl.store(schedule_ptr + part_value + 3, tl.where(holds_2, begin_after_kept, whole), mask=part_live)
-        tl.store(schedule_ptr + part_value + 4, tl.where(holds, split_after_kept, 0), mask=part_live)
-        tl.store(schedule_ptr + part_value + 5, tl.where(alone, either, holds_4).to(tl.int32), mask=part_live)
-        tl.store(schedule_ptr + part_value + 6, tl.where(alone, either, holds_2).to(tl.int32), mask=part_live)
-        tl.store(schedule_ptr + part_value + 7, 0, mask=part_live)
+    part = first_row + tl.arange(0, 128)
+    part_live = part < 132
+    part_value = part * 8
+    holds = 1 <= part
+    part_value_2 = part - 1
+    request_after_kept = tl.load(request_after_kept_ptr + part_value_2, mask=part_live & holds, other=0)
+    part_value_3 = tl.where(holds, request_after_kept, 0)
+    begin_after_kept = tl.load(begin_after_kept_ptr + part, mask=part_live, other=0)
+    holds_2 = 0 < begin_after_kept
+    request_after_kept_2 = tl.load(request_after_kept_ptr + part, mask=part_live, other=0)
+    # ends = mp.where(last_cut, last.request, last.request - 1)
+    ends = tl.where(holds_2, request_after_kept_2, request_after_kept_2 - 1)
+    begin_after_kept_2 = tl.load(begin_after_kept_ptr + part_value_2, mask=part_live & holds, other=0)
+    part_value_4 = tl.where(holds, begin_after_kept_2, 0)
+    holds_3 = (0 <= ends) & (ends < req_size)
+    seqlens_k = tl.load(seqlens_k_ptr + ends, mask=part_live & holds_3, other=0)
+    # blocks = mp.maximum(mp.cdiv(tokens, block), 1)
+    blocks = tl.maximum((seqlens_k + 63) // 64, 1)
+    # whole = mp.at(mp.where(tokens == 0, 0, blocks), ends)
+    whole = tl.where(holds_3, tl.where(seqlens_k == 0, 0, blocks), 0)
+    split_after_kept = tl.load(split_after_kept_ptr + part_value_2, mask=part_live & holds, other=0)
+    # alone = first.request == ends
+    alone = part_value_3 == ends
+    holds_4 = 0 < part_value_4
+    # either = first_cut | last_cut
+    either = holds_4 | holds_2
+    tl.store(schedule_ptr + part_value, part_value_3, mask=part_live)
+    tl.store(schedule_ptr + part_value + 1, ends, mask=part_live)
+    tl.store(schedule_ptr + part_value + 2, part_value_4, mask=part_live)
+    tl.store(schedule_ptr + part_value + 3, tl.where(holds_2, begin_after_kept, whole), mask=part_live)
+    tl.store(schedule_ptr + part_value + 4, tl.where(holds, split_after_kept, 0), mask=part_live)
+    tl.store(schedule_ptr + part_value + 5, tl.where(alone, either, holds_4).to(tl.int32), mask=part_live)
+    tl.store(schedule_ptr + part_value + 6, tl.where(alone, either, holds_2).to(tl.int32), mask=part_live)
+    tl.store(schedule_ptr + part_value + 7, 0, mask=part_live)
 
 
 @triton.jit
@@ -172,16 +171,15 @@ def flash_mla_schedule_fence(
     begin_after_kept = tl.load(begin_after_kept_ptr + part_each, mask=part_counted, other=0)
     holds = 0 < begin_after_kept
     request_after_kept = tl.load(request_after_kept_ptr + part_each, mask=part_counted, other=0)
-    if first_row < 1025:
-        fence = first_row + tl.arange(0, 8)
-        fence_live = fence < 1025
-        # behind = mp.minimum(fence.index, req.size)
-        behind = tl.minimum(fence, req_size)
-        # cuts = mp.sum(last_cut & (last.request < mp.given(behind)), over=part)
-        cuts = tl.sum(tl.where(part_counted[None, :], (holds[None, :] & (request_after_kept[None, :] < behind[:, None])).to(tl.int32), 0), 1)
-        # num_splits=behind + cuts
-        num_splits = behind + cuts
-        tl.store(num_splits_ptr + fence, num_splits, mask=fence_live)
+    fence = first_row + tl.arange(0, 8)
+    fence_live = fence < 1025
+    # behind = mp.minimum(fence.index, req.size)
+    behind = tl.minimum(fence, req_size)
+    # cuts = mp.sum(last_cut & (last.request < mp.given(behind)), over=part)
+    cuts = tl.sum(tl.where(part_counted[None, :], (holds[None, :] & (request_after_kept[None, :] < behind[:, None])).to(tl.int32), 0), 1)
+    # num_splits=behind + cuts
+    num_splits = behind + cuts
+    tl.store(num_splits_ptr + fence, num_splits, mask=fence_live)
 
 
 @triton.jit(

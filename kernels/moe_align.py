@@ -16,17 +16,16 @@ def moe_align_1_choice_key_counts(
     """choice_counts_kept: one row of choice_block a program, choice_key in its lanes."""
     tok_size = tl.minimum(tl.load(tok_size_ptr), 1024)
     choice_block = program
-    if choice_block < 32:
-        choice_key_offset = tl.arange(0, 512)
-        choice_key_live = choice_key_offset < 257
-        choice_block_value = choice_block * 256
-        choice_each = choice_block_value + tl.arange(0, 256)
-        choice_counted = choice_each < tok_size * 8
-        choice_offset = choice_each % 8
-        tok = choice_each // 8
-        topk_ids = tl.load(topk_ids_ptr + tok * topk_ids_stride + choice_offset, mask=choice_counted, other=0)
-        choice_counts = tl.histogram(topk_ids + 1, 512, mask=choice_counted)
-        tl.store(choice_counts_kept_ptr + choice_key_offset * 32 + choice_block, choice_counts, mask=choice_key_live)
+    choice_key_offset = tl.arange(0, 512)
+    choice_key_live = choice_key_offset < 257
+    choice_block_value = choice_block * 256
+    choice_each = choice_block_value + tl.arange(0, 256)
+    choice_counted = choice_each < tok_size * 8
+    choice_offset = choice_each % 8
+    tok = choice_each // 8
+    topk_ids = tl.load(topk_ids_ptr + tok * topk_ids_stride + choice_offset, mask=choice_counted, other=0)
+    choice_counts = tl.histogram(topk_ids + 1, 512, mask=choice_counted)
+    tl.store(choice_counts_kept_ptr + choice_key_offset * 32 + choice_block, choice_counts, mask=choice_key_live)
 
 
 @triton.jit
@@ -72,15 +71,13 @@ def moe_align_2_bucket_sums(
     bucket_across_kept_ptr,
 ):
     """bucket_across_kept: 32 rows of bucket a program."""
-    if program * 32 < 256:
-        first_row = program * 32
-        bucket = first_row + tl.arange(0, 32)[:, None]
-        bucket_live = bucket < 256
-        bucket_block_offset = tl.arange(0, 32)[None, :]
-        bucket_block_counted = bucket_live & (bucket_block_offset < 32)
-        choice_counts_kept = tl.load(choice_counts_kept_ptr + (bucket + 1) * 32 + bucket_block_offset, mask=bucket_block_counted, other=0)
-        bucket_block_sum = tl.sum(tl.where(bucket_block_counted, choice_counts_kept, 0), 1, keep_dims=True)
-        tl.store(bucket_across_kept_ptr + bucket, bucket_block_sum, mask=bucket_live)
+    first_row = program * 32
+    bucket = first_row + tl.arange(0, 32)[:, None]
+    bucket_block_offset = tl.arange(0, 32)[None, :]
+    bucket_block_counted = bucket_block_offset < 32
+    choice_counts_kept = tl.load(choice_counts_kept_ptr + (bucket + 1) * 32 + bucket_block_offset, mask=bucket_block_counted, other=0)
+    bucket_block_sum = tl.sum(tl.where(bucket_block_counted, choice_counts_kept, 0), 1, keep_dims=True)
+    tl.store(bucket_across_kept_ptr + bucket, bucket_block_sum)
 
 
 @triton.jit
@@ -91,13 +88,12 @@ def moe_align_2_choice_block_rows(
 ):
     """choice_before_kept: one row of choice_key a program, choice_block in its lanes."""
     choice_key = program
-    if choice_key < 257:
-        choice_block_offset = tl.arange(0, 32)
-        choice_block_value = choice_key * 32 + choice_block_offset
-        choice_counts_kept = tl.load(choice_counts_kept_ptr + choice_block_value)
-        choice_block_count = choice_counts_kept
-        choice_block_before = tl.cumsum(choice_block_count, 0) - choice_block_count
-        tl.store(choice_before_kept_ptr + choice_block_value, choice_block_before)
+    choice_block_offset = tl.arange(0, 32)
+    choice_block_value = choice_key * 32 + choice_block_offset
+    choice_counts_kept = tl.load(choice_counts_kept_ptr + choice_block_value)
+    choice_block_count = choice_counts_kept
+    choice_block_before = tl.cumsum(choice_block_count, 0) - choice_block_count
+    tl.store(choice_before_kept_ptr + choice_block_value, choice_block_before)
 
 
 @triton.jit(
@@ -189,15 +185,13 @@ def moe_align_tile(
     bucket_count = tl.where(bucket_counted, padded, 0)
     bucket_before = tl.cumsum(bucket_count, 0) - bucket_count
     bucket_value = bucket_before + padded
-    if first_row < 380:
-        tile = first_row + tl.arange(0, 4)
-        tile_live = tile < 380
-        # begin = tile.index * block
-        begin = tile * 64
-        bucket_sum = tl.sum(tl.where(bucket_counted[None, :], (bucket_value[None, :] <= begin[:, None]).to(tl.int32), 0), 1)
-        # owner = mp.where(begin < total, mp.locate(mp.cumsum(padded), begin) + lowest, lowest)
-        owner = tl.where(begin < total, bucket_sum, 0)
-        tl.store(expert_ids_ptr + tile, owner, mask=tile_live)
+    tile = first_row + tl.arange(0, 4)
+    # begin = tile.index * block
+    begin = tile * 64
+    bucket_sum = tl.sum(tl.where(bucket_counted[None, :], (bucket_value[None, :] <= begin[:, None]).to(tl.int32), 0), 1)
+    # owner = mp.where(begin < total, mp.locate(mp.cumsum(padded), begin) + lowest, lowest)
+    owner = tl.where(begin < total, bucket_sum, 0)
+    tl.store(expert_ids_ptr + tile, owner)
 
 
 @triton.jit

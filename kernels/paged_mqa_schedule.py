@@ -25,17 +25,16 @@ def paged_mqa_schedule_sm(
     # end = mp.cumsum(segments)
     end = tl.cumsum(req_count, 0) - req_count
     end_2 = end + segments
-    if first_row < 133:
-        sm = first_row + tl.arange(0, 2)
-        sm_live = sm < 133
-        sm_value = sm * 2
-        # start = sm.index * each + more
-        start = sm * (total // 132) + tl.maximum(sm - (132 - total % 132), 0)
-        req_sum = tl.sum(tl.where(req_counted[None, :], (end_2[None, :] <= start[:, None]).to(tl.int32), 0), 1)
-        # before = mp.sum(mp.where(end <= mp.given(start), segments, 0), over=req)
-        before = tl.sum(tl.where(req_counted[None, :], tl.where(end_2[None, :] <= start[:, None], segments[None, :], 0), 0), 1)
-        tl.store(schedule_ptr + sm_value, req_sum, mask=sm_live)
-        tl.store(schedule_ptr + sm_value + 1, start - before, mask=sm_live)
+    sm = first_row + tl.arange(0, 2)
+    sm_live = sm < 133
+    sm_value = sm * 2
+    # start = sm.index * each + more
+    start = sm * (total // 132) + tl.maximum(sm - (132 - total % 132), 0)
+    req_sum = tl.sum(tl.where(req_counted[None, :], (end_2[None, :] <= start[:, None]).to(tl.int32), 0), 1)
+    # before = mp.sum(mp.where(end <= mp.given(start), segments, 0), over=req)
+    before = tl.sum(tl.where(req_counted[None, :], tl.where(end_2[None, :] <= start[:, None], segments[None, :], 0), 0), 1)
+    tl.store(schedule_ptr + sm_value, req_sum, mask=sm_live)
+    tl.store(schedule_ptr + sm_value + 1, start - before, mask=sm_live)
 
 
 @triton.jit(

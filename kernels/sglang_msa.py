@@ -79,19 +79,18 @@ def sglang_msa_cell(
     block = program // 4
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     head = block
-    if head < 4:
-        for cell_first in range(split * 1024, 8192, 4096):
-            cell_offset = cell_first + tl.arange(0, 1024)
-            # of = cell.offset // query
-            of = cell_offset // 8
-            # live = of < req.size
-            live = of < req_size
-            cell_index = head * 8192 + cell_offset
-            seq_lens = tl.load(seq_lens_ptr + of, mask=live, other=0)
-            cell_value = tl.where(live, seq_lens, 0).to(tl.int32) + 1 + cell_offset % 8
-            # skipped = mp.maximum((length - 1) // PAGE - (TOPK - 1), 0)
-            skipped = tl.maximum((cell_value - 1) // 128 - 15, 0)
-            tl.store(flashinfer_seq_lens_ptr + cell_index, cell_value - skipped * 128, mask=live)
+    for cell_first in range(split * 1024, 8192, 4096):
+        cell_offset = cell_first + tl.arange(0, 1024)
+        # of = cell.offset // query
+        of = cell_offset // 8
+        # live = of < req.size
+        live = of < req_size
+        cell_index = head * 8192 + cell_offset
+        seq_lens = tl.load(seq_lens_ptr + of, mask=live, other=0)
+        cell_value = tl.where(live, seq_lens, 0).to(tl.int32) + 1 + cell_offset % 8
+        # skipped = mp.maximum((length - 1) // PAGE - (TOPK - 1), 0)
+        skipped = tl.maximum((cell_value - 1) // 128 - 15, 0)
+        tl.store(flashinfer_seq_lens_ptr + cell_index, cell_value - skipped * 128, mask=live)
 
 
 @triton.jit(

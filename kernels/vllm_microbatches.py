@@ -26,33 +26,31 @@ def vllm_microbatches_ubatch_sums(
     padded_tokens = tl.load(padded_tokens_ptr)
     value = padded_tokens // 2
     padded_reqs = tl.load(padded_reqs_ptr)
-    if program * 2 < 2:
-        ubatch = tl.arange(0, 2)[:, None]
-        ubatch_live = ubatch < 2
-        ubatch_value = ubatch * 2
-        fence_offset = tl.arange(0, 2048)[None, :]
-        fence_counted = ubatch_live & (fence_offset < 1025)
-        holds = fence_offset <= num_reqs
-        query_start_loc = tl.load(query_start_loc_ptr + fence_offset, mask=fence_counted, other=0)
-        # first_token = ubatch.offset * share
-        first_token = ubatch * value
-        # started = mp.sum(real & (begins <= first_token), over=fence)
-        started_2 = (holds & (query_start_loc <= first_token)).to(tl.int32)
-        started = tl.sum(tl.where(fence_counted, started_2, 0), 1, keep_dims=True)
-        # first = mp.maximum(mp.minimum(started, num_reqs) - 1, 0)
-        first_2 = tl.maximum(tl.minimum(started, num_reqs) - 1, 0)
-        holds_2 = ubatch == 1
-        # end_token = mp.where(last, padded_tokens, first_token + share)
-        end_token = tl.where(holds_2, padded_tokens, first_token + value)
-        # ended = mp.sum(real & (begins < end_token), over=fence)
-        ended_2 = (holds & (query_start_loc < end_token)).to(tl.int32)
-        ended = tl.sum(tl.where(fence_counted, ended_2, 0), 1, keep_dims=True)
-        # end = mp.where(last, padded_reqs, mp.minimum(ended, padded_reqs))
-        end = tl.where(holds_2, padded_reqs, tl.minimum(ended, padded_reqs))
-        tl.store(request_slice_ptr + ubatch_value, first_2, mask=ubatch_live)
-        tl.store(request_slice_ptr + ubatch_value + 1, end, mask=ubatch_live)
-        # outside [0, 1024]
-        count(flags_ptr + 0, ubatch_live & (end - first_2 < 0))
+    ubatch = tl.arange(0, 2)[:, None]
+    ubatch_value = ubatch * 2
+    fence_offset = tl.arange(0, 2048)[None, :]
+    fence_counted = fence_offset < 1025
+    holds = fence_offset <= num_reqs
+    query_start_loc = tl.load(query_start_loc_ptr + fence_offset, mask=fence_counted, other=0)
+    # first_token = ubatch.offset * share
+    first_token = ubatch * value
+    # started = mp.sum(real & (begins <= first_token), over=fence)
+    started_2 = (holds & (query_start_loc <= first_token)).to(tl.int32)
+    started = tl.sum(tl.where(fence_counted, started_2, 0), 1, keep_dims=True)
+    # first = mp.maximum(mp.minimum(started, num_reqs) - 1, 0)
+    first_2 = tl.maximum(tl.minimum(started, num_reqs) - 1, 0)
+    holds_2 = ubatch == 1
+    # end_token = mp.where(last, padded_tokens, first_token + share)
+    end_token = tl.where(holds_2, padded_tokens, first_token + value)
+    # ended = mp.sum(real & (begins < end_token), over=fence)
+    ended_2 = (holds & (query_start_loc < end_token)).to(tl.int32)
+    ended = tl.sum(tl.where(fence_counted, ended_2, 0), 1, keep_dims=True)
+    # end = mp.where(last, padded_reqs, mp.minimum(ended, padded_reqs))
+    end = tl.where(holds_2, padded_reqs, tl.minimum(ended, padded_reqs))
+    tl.store(request_slice_ptr + ubatch_value, first_2)
+    tl.store(request_slice_ptr + ubatch_value + 1, end)
+    # outside [0, 1024]
+    count(flags_ptr + 0, end - first_2 < 0)
 
 
 @triton.jit
@@ -65,14 +63,13 @@ def vllm_microbatches_ubatch(
     padded_tokens = tl.load(padded_tokens_ptr)
     value = padded_tokens // 2
     ubatch = tl.arange(0, 2)
-    ubatch_live = ubatch < 2
     ubatch_value = ubatch * 2
     # first_token = ubatch.offset * share
     first_token = ubatch * value
     # end_token = mp.where(last, padded_tokens, first_token + share)
     end_token = tl.where(ubatch == 1, padded_tokens, first_token + value)
-    tl.store(token_slice_ptr + ubatch_value, first_token, mask=ubatch_live)
-    tl.store(token_slice_ptr + ubatch_value + 1, end_token, mask=ubatch_live)
+    tl.store(token_slice_ptr + ubatch_value, first_token)
+    tl.store(token_slice_ptr + ubatch_value + 1, end_token)
 
 
 @triton.jit
@@ -92,39 +89,38 @@ def vllm_microbatches_fence(
     padded_tokens = tl.load(padded_tokens_ptr)
     value = padded_tokens // 2
     ubatch = block
-    if ubatch < 2:
-        holds = ubatch == 1
-        fence_offset_2 = tl.arange(0, 2048)
-        fence_counted = fence_offset_2 < 1025
-        holds_2 = fence_offset_2 <= num_reqs
-        query_start_loc = tl.load(query_start_loc_ptr + fence_offset_2, mask=fence_counted, other=0)
-        # first_token = ubatch.offset * share
-        first_token = ubatch * value
-        # end_token = mp.where(last, padded_tokens, first_token + share)
-        end_token = tl.where(holds, padded_tokens, first_token + value)
-        # ended = mp.sum(real & (begins < end_token), over=fence)
-        ended_2 = (holds_2 & (query_start_loc < end_token)).to(tl.int32)
-        ended = tl.sum(tl.where(fence_counted, ended_2, 0), 0)
-        # end = mp.where(last, padded_reqs, mp.minimum(ended, padded_reqs))
-        end = tl.where(holds, padded_reqs, tl.minimum(ended, padded_reqs))
-        # started = mp.sum(real & (begins <= first_token), over=fence)
-        started_2 = (holds_2 & (query_start_loc <= first_token)).to(tl.int32)
-        started = tl.sum(tl.where(fence_counted, started_2, 0), 0)
-        # first = mp.maximum(mp.minimum(started, num_reqs) - 1, 0)
-        first_2 = tl.maximum(tl.minimum(started, num_reqs) - 1, 0)
-        # rows = mp.expect(end - first, 0, max_reqs)
-        rows = tl.maximum(end - first_2, 0)
-        for fence_first in range(split * 1024, 1025, 2048):
-            fence_offset = fence_first + tl.arange(0, 1024)
-            fence_live = fence_offset < 1025
-            holds_3 = fence_offset <= rows
-            fence_index = ubatch * 1025 + fence_offset
-            # at = mp.minimum(first + fence.offset, max_reqs)
-            at = tl.minimum(first_2 + fence_offset, 1024)
-            query_start_loc_2 = tl.load(query_start_loc_ptr + at, mask=fence_live & holds_3, other=0)
-            # own = mp.minimum(mp.maximum(query_start_loc[at] - first_token, 0), end_token - first_token)
-            own = tl.minimum(tl.maximum(query_start_loc_2 - first_token, 0), end_token - first_token)
-            tl.store(query_start_loc_of_ptr + fence_index, own, mask=fence_live & holds_3)
+    holds = ubatch == 1
+    fence_offset_2 = tl.arange(0, 2048)
+    fence_counted = fence_offset_2 < 1025
+    holds_2 = fence_offset_2 <= num_reqs
+    query_start_loc = tl.load(query_start_loc_ptr + fence_offset_2, mask=fence_counted, other=0)
+    # first_token = ubatch.offset * share
+    first_token = ubatch * value
+    # end_token = mp.where(last, padded_tokens, first_token + share)
+    end_token = tl.where(holds, padded_tokens, first_token + value)
+    # ended = mp.sum(real & (begins < end_token), over=fence)
+    ended_2 = (holds_2 & (query_start_loc < end_token)).to(tl.int32)
+    ended = tl.sum(tl.where(fence_counted, ended_2, 0), 0)
+    # end = mp.where(last, padded_reqs, mp.minimum(ended, padded_reqs))
+    end = tl.where(holds, padded_reqs, tl.minimum(ended, padded_reqs))
+    # started = mp.sum(real & (begins <= first_token), over=fence)
+    started_2 = (holds_2 & (query_start_loc <= first_token)).to(tl.int32)
+    started = tl.sum(tl.where(fence_counted, started_2, 0), 0)
+    # first = mp.maximum(mp.minimum(started, num_reqs) - 1, 0)
+    first_2 = tl.maximum(tl.minimum(started, num_reqs) - 1, 0)
+    # rows = mp.expect(end - first, 0, max_reqs)
+    rows = tl.maximum(end - first_2, 0)
+    for fence_first in range(split * 1024, 1025, 2048):
+        fence_offset = fence_first + tl.arange(0, 1024)
+        fence_live = fence_offset < 1025
+        holds_3 = fence_offset <= rows
+        fence_index = ubatch * 1025 + fence_offset
+        # at = mp.minimum(first + fence.offset, max_reqs)
+        at = tl.minimum(first_2 + fence_offset, 1024)
+        query_start_loc_2 = tl.load(query_start_loc_ptr + at, mask=fence_live & holds_3, other=0)
+        # own = mp.minimum(mp.maximum(query_start_loc[at] - first_token, 0), end_token - first_token)
+        own = tl.minimum(tl.maximum(query_start_loc_2 - first_token, 0), end_token - first_token)
+        tl.store(query_start_loc_of_ptr + fence_index, own, mask=fence_live & holds_3)
 
 
 @triton.jit
@@ -146,51 +142,50 @@ def vllm_microbatches_row(
     padded_tokens = tl.load(padded_tokens_ptr)
     value = padded_tokens // 2
     ubatch = block
-    if ubatch < 2:
-        holds = ubatch == 1
-        fence_offset = tl.arange(0, 2048)
-        fence_counted = fence_offset < 1025
-        holds_2 = fence_offset <= num_reqs
-        query_start_loc = tl.load(query_start_loc_ptr + fence_offset, mask=fence_counted, other=0)
-        # first_token = ubatch.offset * share
-        first_token = ubatch * value
-        # end_token = mp.where(last, padded_tokens, first_token + share)
-        end_token = tl.where(holds, padded_tokens, first_token + value)
-        # ended = mp.sum(real & (begins < end_token), over=fence)
-        ended_2 = (holds_2 & (query_start_loc < end_token)).to(tl.int32)
-        ended = tl.sum(tl.where(fence_counted, ended_2, 0), 0)
-        # end = mp.where(last, padded_reqs, mp.minimum(ended, padded_reqs))
-        end = tl.where(holds, padded_reqs, tl.minimum(ended, padded_reqs))
-        # started = mp.sum(real & (begins <= first_token), over=fence)
-        started_2 = (holds_2 & (query_start_loc <= first_token)).to(tl.int32)
-        started = tl.sum(tl.where(fence_counted, started_2, 0), 0)
-        # first = mp.maximum(mp.minimum(started, num_reqs) - 1, 0)
-        first_2 = tl.maximum(tl.minimum(started, num_reqs) - 1, 0)
-        # rows = mp.expect(end - first, 0, max_reqs)
-        rows = tl.maximum(end - first_2, 0)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + end)
-        # cut = mp.maximum(query_start_loc[end] - end_token, 0)
-        cut = tl.maximum(query_start_loc_2 - end_token, 0)
-        for row_first in range(split * 512, 1024, 1024):
-            row_offset = row_first + tl.arange(0, 512)
-            holds_3 = row_offset < rows
-            row_index = ubatch * 1024 + row_offset
-            row_value = tl.minimum(first_2 + row_offset, 1023)
-            # length = seq_lens[mp.minimum(first + row.offset, max_reqs - 1)]
-            length = tl.load(seq_lens_ptr + row_value, mask=holds_3, other=0)
-            row_value_2 = tl.where(row_offset == rows - 1, cut, 0)
-            # length = mp.maximum(length - mp.where(row.offset == rows - 1, cut, 0), 0)
-            length_2 = tl.maximum(length - row_value_2, 0)
-            # live = row.offset < mp.minimum(end, num_reqs) - first
-            live = row_offset < tl.minimum(end, num_reqs) - first_2
-            length_3 = tl.load(seq_lens_ptr + row_value, mask=live, other=0)
-            length_4 = tl.maximum(length_3 - row_value_2, 0)
-            # own = mp.minimum(mp.maximum(rest - self.rank * self.run, 0), self.run)
-            own = tl.minimum(tl.maximum(length_4 % 128 - 48, 0), 16)
-            # local = mp.where(live, interleave.local_length(length), 0)
-            local = tl.where(live, length_4 // 128 * 16 + own, 0)
-            tl.store(seq_lens_of_ptr + row_index, length_2, mask=holds_3)
-            tl.store(dcp_local_seq_lens_of_ptr + row_index, local)
+    holds = ubatch == 1
+    fence_offset = tl.arange(0, 2048)
+    fence_counted = fence_offset < 1025
+    holds_2 = fence_offset <= num_reqs
+    query_start_loc = tl.load(query_start_loc_ptr + fence_offset, mask=fence_counted, other=0)
+    # first_token = ubatch.offset * share
+    first_token = ubatch * value
+    # end_token = mp.where(last, padded_tokens, first_token + share)
+    end_token = tl.where(holds, padded_tokens, first_token + value)
+    # ended = mp.sum(real & (begins < end_token), over=fence)
+    ended_2 = (holds_2 & (query_start_loc < end_token)).to(tl.int32)
+    ended = tl.sum(tl.where(fence_counted, ended_2, 0), 0)
+    # end = mp.where(last, padded_reqs, mp.minimum(ended, padded_reqs))
+    end = tl.where(holds, padded_reqs, tl.minimum(ended, padded_reqs))
+    # started = mp.sum(real & (begins <= first_token), over=fence)
+    started_2 = (holds_2 & (query_start_loc <= first_token)).to(tl.int32)
+    started = tl.sum(tl.where(fence_counted, started_2, 0), 0)
+    # first = mp.maximum(mp.minimum(started, num_reqs) - 1, 0)
+    first_2 = tl.maximum(tl.minimum(started, num_reqs) - 1, 0)
+    # rows = mp.expect(end - first, 0, max_reqs)
+    rows = tl.maximum(end - first_2, 0)
+    query_start_loc_2 = tl.load(query_start_loc_ptr + end)
+    # cut = mp.maximum(query_start_loc[end] - end_token, 0)
+    cut = tl.maximum(query_start_loc_2 - end_token, 0)
+    for row_first in range(split * 512, 1024, 1024):
+        row_offset = row_first + tl.arange(0, 512)
+        holds_3 = row_offset < rows
+        row_index = ubatch * 1024 + row_offset
+        row_value = tl.minimum(first_2 + row_offset, 1023)
+        # length = seq_lens[mp.minimum(first + row.offset, max_reqs - 1)]
+        length = tl.load(seq_lens_ptr + row_value, mask=holds_3, other=0)
+        row_value_2 = tl.where(row_offset == rows - 1, cut, 0)
+        # length = mp.maximum(length - mp.where(row.offset == rows - 1, cut, 0), 0)
+        length_2 = tl.maximum(length - row_value_2, 0)
+        # live = row.offset < mp.minimum(end, num_reqs) - first
+        live = row_offset < tl.minimum(end, num_reqs) - first_2
+        length_3 = tl.load(seq_lens_ptr + row_value, mask=live, other=0)
+        length_4 = tl.maximum(length_3 - row_value_2, 0)
+        # own = mp.minimum(mp.maximum(rest - self.rank * self.run, 0), self.run)
+        own = tl.minimum(tl.maximum(length_4 % 128 - 48, 0), 16)
+        # local = mp.where(live, interleave.local_length(length), 0)
+        local = tl.where(live, length_4 // 128 * 16 + own, 0)
+        tl.store(seq_lens_of_ptr + row_index, length_2, mask=holds_3)
+        tl.store(dcp_local_seq_lens_of_ptr + row_index, local)
 
 
 @triton.jit(

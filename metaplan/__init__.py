@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from metaplan.auditing.marks import audit_step
 from metaplan.errors import CallError, MetaplanError, PlanError, SyncError
+from metaplan.exact import exactly
 from metaplan.lang.arrays import DISTINCT, EACH, HOST, STATE, array, below, between, each
 from metaplan.lang.axes import axis, compact, dense, pieces, ragged
 from metaplan.lang.copies import groups, steps
@@ -96,6 +97,7 @@ __all__ = [
     "cumsum",
     "dense",
     "each",
+    "exactly",
     "expect",
     "fold",
     "given",

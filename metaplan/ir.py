@@ -83,11 +83,13 @@ from metaplan.walking import axes_in as axes_in
 from metaplan.walking import axis_of as axis_of
 from metaplan.walking import chain as chain
 from metaplan.walking import children as children
+from metaplan.walking import complete as complete
 from metaplan.walking import deeper as deeper
 from metaplan.walking import dtype_of as dtype_of
 from metaplan.walking import near as near
 from metaplan.walking import parent as parent
 from metaplan.walking import rebuild as rebuild
+from metaplan.walking import top as top
 from metaplan.walking import tried as tried
 from metaplan.walking import walk as walk
 

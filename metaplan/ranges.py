@@ -128,6 +128,8 @@ class Ranges:
         match e:
             case ir.Const(value):
                 return Interval(value, value)
+            case ir.Size(ir.Dense(_, None, int(width))):
+                return Interval(width, width)
             case ir.Size(axis):
                 return Interval(0, self.points(axis))
             case ir.Offset(axis):

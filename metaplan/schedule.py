@@ -304,7 +304,7 @@ def _packs(w: Work, ranges: Ranges, limits: Limits) -> bool:
     if len(w.rows) < 2 or w.in_order or w.whole or w.copies or w.sequence is not None:
         return False
     root, last, *inner = w.rows
-    if not isinstance(last, ir.Ragged) or last.parent != root or not isinstance(root, ir.Root):
+    if not isinstance(last, ir.Ragged) or last.parent != root or not ir.top(root):
         return False
     if not all(isinstance(a, ir.Dense) for a in inner):
         return False

@@ -161,6 +161,16 @@ def chain(axis: Axis | None) -> tuple[Axis, ...]:
     return tuple(reversed(out))
 
 
+def top(axis: Axis) -> bool:
+    """Whether nothing is above ``axis``."""
+    return parent(axis) is None
+
+
+def complete(axis: Axis) -> bool:
+    """Whether ``axis`` has as many points as its buffers hold, at every step."""
+    return all(isinstance(a, Dense) for a in chain(axis))
+
+
 def dtype_of(e: Expr) -> DType:
     match e:
         case Const(_, dtype) | Cast(_, dtype) | Choice(_, _, dtype):

@@ -32,6 +32,13 @@ def bad_size(name: str, value: object) -> CallError:
     )
 
 
+def exact_size_of_no_root(name: str, roots: Iterable[str]) -> CallError:
+    return CallError(
+        f"{name} is no root axis, so that nothing says how many of its points are live",
+        hint=f"give its capacity as a number; mp.exactly is for: {listed(roots)}",
+    )
+
+
 def unknown_target(name: str, known: Iterable[str]) -> CallError:
     return CallError(f"unknown target {name}", hint=f"one of: {listed(known)}")
 

@@ -54,6 +54,14 @@ def opaque_meaning(name: str, got: str, loc: Loc) -> PlanError:
     )
 
 
+def opaque_reads_exact(name: str, axis: str, loc: Loc) -> PlanError:
+    return PlanError(
+        f"{name} reads {axis}.size, which is nowhere: {axis} has exactly its capacity",
+        loc=loc,
+        hint=f"compile with {axis}=n instead of {axis}=mp.exactly(n), or do not read {axis}.size",
+    )
+
+
 def opaque_unused(name: str, buffer: str, loc: Loc) -> PlanError:
     return PlanError(
         f"{name} fills {buffer}, which is no output of this plan",

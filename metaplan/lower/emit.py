@@ -202,6 +202,8 @@ class Tile:
         match e:
             case ir.Const() | ir.Offset() | ir.Cell() | ir.Scan() | ir.Reduce():
                 return False
+            case ir.Size(ir.Dense(_, None)):
+                return False
             case ir.Load() | ir.Size():
                 return True
             case _:

@@ -75,7 +75,7 @@ def _hints(plan: ir.Plan) -> dict[ir.Expr, str]:
             out.setdefault(ir.Scan(axis.length, axis.parent), f"{axis.name}_start")
         if isinstance(axis, ir.Ragged | ir.Part) and _anonymous(axis.length):
             out.setdefault(axis.length, f"{axis.name}_length")
-        if not isinstance(axis, ir.Root):
+        if not ir.top(axis):
             out.setdefault(index(axis), f"{axis.name}_index")
     return out
 

@@ -74,7 +74,7 @@ def coordinates(
     names: list[str] = []
     inner = 1
     for axis, width in zip(reversed(rows), reversed(widths), strict=True):
-        wish = axis.name if isinstance(axis, ir.Root) else f"{axis.name}_offset"
+        wish = axis.name if ir.top(axis) else f"{axis.name}_offset"
         name = shared.names.fresh(wish)
         value = flat if inner == 1 else f"{flat} // {inner}"
         if axis is not rows[0]:

@@ -30,7 +30,7 @@ def walk(above: Summing, axis: ir.Axis) -> Walk:
     """The places of ``axis`` under the rows of ``above``, up to the end of the longest."""
     names, length = above.shared.names, length_of(axis)
     count = above.at(length, 2)
-    offset = names.fresh(axis.name if isinstance(axis, ir.Root) else f"{axis.name}_offset")
+    offset = names.fresh(axis.name if ir.top(axis) else f"{axis.name}_offset")
     body: list[Stmt] = []
     if not many(above):
         tile = above.below(Level(axis, offset, "", body, "scalar"))

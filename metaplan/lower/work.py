@@ -128,12 +128,14 @@ class _Body:
         if not only:
             self.prelude.append(Let(first, f"program * {tile_size}"))
         block.append(Let(name, span if only else f"{first} + {span}"))
-        tile = base.below(Level(axis, name, f"{name} < {live}", block, "vector", tile_size))
+        known = ir.complete(axis)
+        inside = "" if known and int(live) % tile_size == 0 else f"{name} < {live}"
+        tile = base.below(Level(axis, name, inside, block, "vector", tile_size))
         assert isinstance(tile, Summing)
         tile.block_at = Block(first, name, tile_size, (), (), has_lanes=True)
         self._named_mask(tile, block, f"{axis.name}_live")
         self._stores(tile, self.work.writes, block, tile.levels[-1].live)
-        if only:
+        if only or known:
             return [*self.prelude, *block]
         return [*self.prelude, If(f"{first} < {live}", tuple(block))]
 
@@ -188,12 +190,14 @@ class _Body:
             first = row
             if row != block:
                 body.append(Let(row, block))
-        alive = "" if row == block else f"{row} < {live}" if packed else live
+        known = packed is None and ir.complete(work.rows[0])
+        full = known and most % work.rows_per_program == 0
+        alive = "" if row == block or full else f"{row} < {live}" if packed else live
         body.extend(self._levels(base, row, first, alive, vector, packed))
         if not looped:
             start = f"{block} * {work.rows_per_program}" if vector else block
             inside: list[Stmt] = [If(f"{start} < {rows_live}", tuple(body))]
-            return [*self.prelude, *(inside if vector else body)]
+            return [*self.prelude, *(inside if vector and not known else body)]
         start = "program" if work.splits == 1 else f"program // {work.splits}"
         stop = rows_live if not vector else f"tl.cdiv({rows_live}, {work.rows_per_program})"
         return [*self.prelude, Loop(block, start, stop, str(programs), tuple(body))]

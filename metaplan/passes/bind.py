@@ -8,6 +8,7 @@ from math import prod
 
 from metaplan import catalogue, ir
 from metaplan.copies import counts
+from metaplan.exact import Exact
 from metaplan.linear import facts
 from metaplan.passes.apart import Apart
 from metaplan.passes.rewrite import Rewriter
@@ -29,6 +30,14 @@ def bind(plan: ir.Plan, sizes: Mapping[str, int]) -> ir.Plan:
     missing = [n for n in plan.root_names() if n not in sizes]
     if missing:
         raise catalogue.missing_sizes(plan.name, missing)
+    exact = [n for n, value in sizes.items() if isinstance(value, Exact)]
+    for name in exact:
+        if name not in plan.root_names():
+            raise catalogue.exact_size_of_no_root(name, plan.root_names())
+    for kernel in plan.opaques:
+        asked = [r.name for r in kernel.reads if r.kind is ir.Held.LIVE and r.name in exact]
+        if asked:
+            raise catalogue.opaque_reads_exact(kernel.name, asked[0], kernel.loc)
     bound = Rewriter(axis_rule=lambda a: _given(a, sizes)).plan(plan)
     dims = {**sizes, **{w.name: w.count for w in plan.copies}}
     _derive(bound, dims)
@@ -58,6 +67,8 @@ def _names(plan: ir.Plan) -> list[str]:
 
 def _given(axis: ir.Axis, sizes: Mapping[str, int]) -> ir.Axis:
     match axis:
+        case ir.Root(name) if isinstance(sizes.get(name), Exact):
+            return ir.Dense(name, None, int(sizes[name]), loc=axis.loc)
         case ir.Root(name) | ir.Ragged(name) if name in sizes:
             return replace(axis, capacity=sizes[name])
         case ir.Dense(_, _, str(width)) if width in sizes:

@@ -10,7 +10,7 @@ from metaplan.ir import Op
 
 def inlined(of: ir.Expr, axis: ir.Axis) -> bool:
     """Whether a value at another point is computed there: it needs nothing but that point."""
-    if not isinstance(axis, ir.Root):
+    if not ir.top(axis):
         return False
     plain = ir.Const | ir.Load | ir.Bin | ir.Not | ir.Where | ir.Cast | ir.Offset | ir.Choice
     return all(isinstance(x, plain) for x in ir.walk(of))

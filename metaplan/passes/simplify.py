@@ -19,9 +19,17 @@ from metaplan.sums import collapsed
 
 def simplify(plan: ir.Plan) -> ir.Plan:
     made = Rewriter(Simplify(Ranges()).rule).plan(plan)
+    made = replace(made, outputs=tuple(map(_filled, made.outputs)))
     # what cannot fail is counted by nobody
     checks = (c for c in made.checks if c.bad != Const(0, DType.BOOL))
     return replace(made, checks=tuple(checks))
+
+
+def _filled(o: ir.Output) -> ir.Output:
+    """``o``, whose tail is nothing where every cell is a live point's."""
+    if o.axis is None or o.put is not None or o.fences or not ir.complete(o.axis):
+        return o
+    return replace(o, tail=ir.Keep()) if isinstance(o.tail, ir.Fill) else o
 
 
 def stored_at(axis: ir.Axis, ranges: Ranges) -> ir.Expr:
@@ -80,6 +88,9 @@ class Simplify:
                 above == to
             ):
                 return n
+            # the points of an axis of its own width
+            case ir.Size(ir.Dense(_, None, int(width))):
+                return Const(width, loc=e.loc)
             # as many points as are live
             case ir.Reduce(ir.Monoid.SUM, Const(1, DType.I32), over, None):
                 return ir.Size(over, loc=e.loc)

@@ -14,6 +14,7 @@ from schedules import CHANGES
 
 import metaplan as mp
 from metaplan import i32
+from metaplan.ir import Held
 from metaplan.schedule import LIMITS
 from tests.running import garbage_buffers
 from tests.samples import SAMPLES, Sample
@@ -41,6 +42,24 @@ def test_a_large_capacity_with_few_live_requests(sample: Sample) -> None:
     compiled = Compiled(sample.plan.ir, sizes)
     for live in (0, 3):
         check(sample, compiled, 5, live)
+
+
+def exact(sample: Sample) -> dict[str, int]:
+    """The sizes of ``sample`` with as many requests at every step."""
+    return {n: mp.exactly(k) if n == "req" else k for n, k in sample.sizes.items()}
+
+
+@pytest.mark.parametrize("change", [None, "few-programs", "two-rows"])
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.name)
+def test_as_many_requests_at_every_step(sample: Sample, change: str | None) -> None:
+    asked = [r.name for k in sample.plan.ir.opaques for r in k.reads if r.kind is Held.LIVE]
+    if "req" in asked:
+        with pytest.raises(mp.PlanError, match=r"mp\.exactly\(n\)"):
+            Compiled(sample.plan.ir, exact(sample))
+        return
+    compiled = Compiled(sample.plan.ir, exact(sample), CHANGES[change] if change else None)
+    assert "req_size_ptr" not in compiled.built.source
+    check(sample, compiled, 2, sample.sizes["req"])
 
 
 @pytest.mark.parametrize("change", CHANGES)
