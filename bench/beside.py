@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
+import metaplan as mp
 from bench import measure
 from bench.measure import Call, Counts
 from metaplan.ir import Home
@@ -31,14 +33,23 @@ COUNTS = {
 }
 
 
+def exact(sizes: Mapping[str, int], live: Mapping[str, int]) -> dict[str, int]:
+    """``sizes``, where those of full axes never change."""
+    return {n: mp.exactly(size) if live.get(n) == size else size for n, size in sizes.items()}
+
+
 class Beside:
     """Both sides of a peer on the batch that ``Peer.bench`` gives.
 
     What our plan takes from the host is staged from NumPy arrays. Its numbers (live sizes and scalars) lie
-    on the device, unless something is staged anyway or ``bind`` is told otherwise.
+    on the device, unless something is staged anyway or ``bind`` is told otherwise. An axis that is full is so at
+    every step (``mp.exactly``), as for an engine whose launch says how many requests there are; with ``live`` its
+    number is read from the device all the same.
     """
 
-    def __init__(self, peer: Peer, requests: int, query: int, device: str = "cuda") -> None:
+    def __init__(
+        self, peer: Peer, requests: int, query: int, device: str = "cuda", *, live: bool = False
+    ) -> None:
         self.peer, self.device = peer, device
         setup, self.batch = peer.bench(requests, query)
         declared = setup.declare()
@@ -47,15 +58,17 @@ class Beside:
         self.hosted = {n: x for n, x in self.arrays.items() if n in hosted}
         staged = sum(x.nbytes for x in self.hosted.values())
         self.lag = max(min(LAG, STAGED // max(staged, 1)), 1)
-        self.step: Any = declared.compile(device=device, lag=self.lag, **setup.sizes)
+        self.sizes = dict(setup.sizes) if live else exact(setup.sizes, self.batch.live)
+        self.step: Any = declared.compile(device=device, lag=self.lag, **self.sizes)
         plan = self.step.built.bound
         self.before = {n: self._tensor(b) for n, b in garbage_buffers(plan, 5).items()}
         self.tensors = {n: self._tensor(x) for n, x in self.arrays.items() if n not in hosted}
         self.states = [i.name for i in plan.inputs if i.state]
         scalars = {i.name: self.batch.inputs[i.name] for i in plan.inputs if not i.dims}
         self.numbers = {n: int(x) for n, x in {**scalars, **self.batch.live}.items()}
+        types = {i.name: i.dtype.value for i in plan.inputs}
         self.placed = {
-            n: torch.tensor([x], dtype=getattr(torch, self.step.arguments[n].dtype), device=device)
+            n: torch.tensor([x], dtype=getattr(torch, types.get(n, "int32")), device=device)
             for n, x in self.numbers.items()
         }
         self.staged = bool(self.hosted) or self._short()
@@ -75,7 +88,8 @@ class Beside:
     def bind(self, *, from_host: bool = False) -> None:
         """Our side's inputs; its numbers on the device, or given by the host at every call."""
         numbers = self.numbers if from_host or self.staged else self.placed
-        self.step.bind(**self.tensors, **self.hosted, **numbers)
+        asked = {n: x for n, x in numbers.items() if n in self.step.arguments}
+        self.step.bind(**self.tensors, **self.hosted, **asked)
 
     def reset(self) -> None:
         """Our buffers and states as they were before any step."""
@@ -125,7 +139,7 @@ class Beside:
         self.reset()
         measure.awake()
         row["ours"]["cpu_us"] = self._cpu_us(self.step, 2)
-        if not self.staged:
+        if not self.staged and self.numbers.keys() & self.step.arguments.keys():
             self.reset()
             self.bind(from_host=True)
             row["ours"]["cpu_us_host"] = self._cpu_us(self.step, 2)

@@ -42,14 +42,17 @@ class Job:
     query: int
     stage: str = "counts"
     launches: int = MANY
+    live: bool = False
 
 
-def jobs(peers: Iterable[str], batches: Iterable[int], queries: Iterable[int]) -> list[Job]:
+def jobs(
+    peers: Iterable[str], batches: Iterable[int], queries: Iterable[int], live: bool = False
+) -> list[Job]:
     """Every cell, the ones that matter most first: all peers at one batch, then at the next."""
     named, sizes = list(peers), [b for b in (*BATCHES, *batches) if b in batches]
     lengths = [q for q in (*QUERIES, *queries) if q in queries]
     blocks = [(b, q) for q in dict.fromkeys(lengths) for b in dict.fromkeys(sizes)]
-    return [Job(name, b, q) for b, q in blocks for name in named]
+    return [Job(name, b, q, live=live) for b, q in blocks for name in named]
 
 
 def work(job: Job) -> Row:
@@ -58,7 +61,7 @@ def work(job: Job) -> Row:
     from tests.peers.families import peers
 
     begin = time.perf_counter()
-    cell = Beside(peers()[job.peer], job.batch, job.query)
+    cell = Beside(peers()[job.peer], job.batch, job.query, live=job.live)
     wrong = cell.wrong()
     row: Row = {"checked": not wrong}
     if wrong:
@@ -114,12 +117,12 @@ class Run:
         unknown = [name for name in asked.peer or () if name not in self.peers]
         if unknown:
             raise SystemExit(f"no peer is called {', '.join(unknown)}; see docs/coverage.md")
-        self.todo = jobs(asked.peer or self.peers, asked.batch, asked.query)
+        self.todo = jobs(asked.peer or self.peers, asked.batch, asked.query, asked.live)
         self.processes = asked.processes
         self.context = context(PRELOAD)
 
     def __call__(self) -> None:
-        self.write({"kind": "run", **machine()})
+        self.write({"kind": "run", "live": self.todo[0].live, **machine()})
         counted = self.prepare()
         left = self.measure(counted)
         for job in left:
@@ -209,7 +212,7 @@ class Small:
 
 def interpreted(job: Small) -> Row:
     """The kernel, then the step as it is bound for the GPU, beside the engine's code on the CPU."""
-    from bench.beside import Beside
+    from bench.beside import Beside, exact
     from metaplan.checking.masks import boolean_masks
     from tests.interp.differential import Compiled
     from tests.peers.beside import KERNEL, compare
@@ -218,7 +221,9 @@ def interpreted(job: Small) -> Row:
     begin = time.perf_counter()
     peer = peers()[job.peer]
     setup, batch = peer.bench(job.requests, job.query)
-    wrong = compare(peer, Compiled(setup.declare().ir, setup.sizes), batch, (KERNEL,))
+    wrong = compare(
+        peer, Compiled(setup.declare().ir, exact(setup.sizes, batch.live)), batch, (KERNEL,)
+    )
     with boolean_masks():
         wrong += Beside(peer, job.requests, job.query, "cpu").wrong()
     took = round(time.perf_counter() - begin, 2)
@@ -255,6 +260,11 @@ def main() -> None:
         "--processes", type=int, default=most, help="that compile and count side by side"
     )
     parser.add_argument("--out", type=Path, help="a JSON line for each cell is appended")
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="read live numbers from the device, where axes are full too",
+    )
     parser.add_argument("--smoke", action="store_true", help="correctness only, on the CPU")
     asked = parser.parse_args()
     if asked.smoke:

@@ -6,7 +6,7 @@
     TRITON_INTERPRET=1 PYTHONPATH=... python -m bench.variants --smoke --cell "vLLM EAGLE step@3"
 
 A variant is another value of one of the schedule's limits, a region of the kernel alone, or an edit of the kernel's
-lines that shows what they cost ("live sizes given", "flags left out"). Every limit's variant that changes the program
+lines that shows what they cost ("flags left out"). Every limit's variant that changes the program
 must fill the same cells as the engine. All is compiled and recorded side by side first; then the GPU belongs to one
 process after the other, which only replays its graphs.
 """
@@ -30,6 +30,7 @@ import torch
 from bench.beside import Beside
 from bench.processes import attempt, context
 from metaplan.compiler import Built, build
+from metaplan.exact import Exact
 from metaplan.lower.program import lower
 from metaplan.schedule import LIMITS
 
@@ -63,7 +64,6 @@ BOTH = (
     {"waves": 16, "wide_rows": 4, "wide_lanes": 256},
     {"waves": 8, "wide_rows": 8, "packed": 32},
 )
-SIZE = re.compile(r"tl\.load\((\w+)_size_ptr\)")
 BODY = re.compile(r"^    program = tl\.program_id\(0\)$", re.MULTILINE)
 LOOP = re.compile(r"^( *for \w+ in )range\((.*)\):$", re.MULTILINE)
 FLAGS = re.compile(r"^( *)(?:count|count_all)\(flags_ptr.*$", re.MULTILINE)
@@ -97,7 +97,9 @@ class Varied(Beside):
     def variants(self) -> Iterator[tuple[str, Built]]:
         """The schedule as it is, the edits of its lines, each region alone, then the limits that change the program."""
         yield "as scheduled", self.base
-        yield "live sizes given", edited(self.base, SIZE, lambda m: str(self.numbers[m[1]]))
+        plan = self.setup.declare().ir
+        if any(isinstance(size, Exact) for size in self.sizes.values()):
+            yield "live sizes read", build(plan, self.setup.sizes, self.base.target)
         if FLAGS.search(self.base.source):
             yield "flags left out", edited(self.base, FLAGS, lambda m: f"{m[1]}pass")
         yield "nothing done", edited(self.base, BODY, lambda m: f"{m[0]}\n    return")
@@ -107,10 +109,9 @@ class Varied(Beside):
                 yield f"loops in {n} stages", staged
         yield from regions(self.base)
         seen = {self.base.program}
-        plan = self.setup.declare().ir
         for changes in (*({name: n} for name, tried in SWEPT for n in tried), *BOTH):
             limits = replace(LIMITS, **changes)
-            made = build(plan, self.setup.sizes, self.base.target, limits)
+            made = build(plan, self.sizes, self.base.target, limits)
             if made.program not in seen:
                 seen.add(made.program)
                 yield ", ".join(f"{name} {n}" for name, n in changes.items()), made
@@ -306,10 +307,10 @@ def smoke(cells: list[Cell]) -> None:
             run.call()
         for name, made in sides.variants():
             print(f"{cell.peer:44} {name}: {[k.grid for k in made.program.kernels]}", flush=True)
-            if name.startswith("live sizes") or name.endswith(PARTS):
+            if name.endswith(PARTS):
                 compile(made.source, name, "exec")
                 continue
-            ours = Compiled(sides.setup.declare().ir, sides.setup.sizes)
+            ours = Compiled(sides.setup.declare().ir, sides.sizes)
             ours.built, ours.module = made, load(made.source, made.program.name)
             found = wrong(run, ours, sides.batch, (KERNEL,))
             bad += bool(found)

@@ -10,6 +10,11 @@ class Exact(int):
         return f"exactly({int(self)})"
 
 
+def alike(count: int, size: int) -> int:
+    """``count``, at every step where ``size`` is."""
+    return Exact(count) if isinstance(size, Exact) else count
+
+
 def exactly(count: int) -> int:
     """``compile(req=mp.exactly(256))``: always 256 requests, as in a CUDA graph that was recorded for 256.
 

@@ -6,12 +6,13 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 
 from metaplan.errors import MetaplanError
+from metaplan.exact import Exact
 from metaplan.lang.plan import Plan
 from metaplan.plans import Shipped, shipped
 
@@ -66,17 +67,23 @@ def _close(text: str, known: Iterable[str]) -> str:
 
 
 def capacities(sizes: Iterable[str]) -> dict[str, int]:
-    """Capacities by axis, from texts such as ``req=1024``."""
+    """Capacities by axis, from texts such as ``req=1024``; ``req==1024`` is exactly that many at every step."""
     return dict(_size(size) for size in sizes)
+
+
+def spelled(sizes: Mapping[str, int]) -> list[str]:
+    """The texts that ``capacities`` reads."""
+    return [f"{n}={'=' * isinstance(size, Exact)}{int(size)}" for n, size in sizes.items()]
 
 
 def _size(text: str) -> tuple[str, int]:
     axis, _, count = text.partition("=")
+    exact, count = count.startswith("="), count.removeprefix("=")
     if not axis.isidentifier() or not count.isdecimal() or int(count) == 0:
         raise UnknownName(
             f"--size {text} is no capacity", hint="write the axis and a count, such as req=1024"
         )
-    return axis, int(count)
+    return axis, Exact(count) if exact else int(count)
 
 
 def _module(where: str) -> ModuleType:

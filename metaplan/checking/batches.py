@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaplan import ir
+from metaplan.exact import alike
 
 Array = NDArray[Any]
 REACH = (1, 3, 8, 40, 1 << 62)
@@ -33,7 +34,7 @@ def batch(plan: ir.Plan, rng: np.random.Generator) -> Batch:
 
 def small(sizes: Mapping[str, int], roots: tuple[str, ...]) -> dict[str, int]:
     """The same axes with capacities that an interpreter fills in no time."""
-    return {name: min(size, 6 if name in roots else 48) for name, size in sizes.items()}
+    return {n: alike(min(size, 6 if n in roots else 48), size) for n, size in sizes.items()}
 
 
 def _live(capacity: int, rng: np.random.Generator) -> int:

@@ -45,7 +45,9 @@ def count(batches: int) -> int:
 
 
 def _batches(plan: str, sizes: Mapping[str, int], batches: int, seed: int) -> Iterator[Result]:
-    asked = json.dumps({"plan": plan, "sizes": dict(sizes), "batches": batches, "seed": seed})
+    asked = json.dumps(
+        {"plan": plan, "sizes": reference.spelled(sizes), "batches": batches, "seed": seed}
+    )
     command = [sys.executable, "-m", "metaplan.checking.child", asked]
     with subprocess.Popen(
         command, env=config.interpreted(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

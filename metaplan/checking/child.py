@@ -23,7 +23,7 @@ def main() -> None:
     asked, told = json.loads(sys.argv[1]), sys.stdout
     sys.stdout = sys.stderr  # a user's file may print when it is imported
     chosen = reference.find(asked["plan"])
-    sizes = {**chosen.sizes, **asked["sizes"]}
+    sizes = {**chosen.sizes, **reference.capacities(asked["sizes"])}
     try:
         roots = chosen.plan.ir.root_names()
         built = compiler.build(chosen.plan.ir, small(sizes, tuple(roots)), DEFAULT)

@@ -20,7 +20,7 @@ Sizes = Annotated[
     typer.Option(
         "--size",
         metavar="AXIS=N",
-        help="A capacity, such as req=1024; repeat for each axis. "
+        help="A capacity, such as req=1024, or req==1024 for exactly that many at every step; repeat for each axis. "
         "Shipped plans have sizes of their own.",
     ),
 ]

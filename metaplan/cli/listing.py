@@ -27,7 +27,7 @@ def listing(
 
 
 def _line(one: Shipped, width: int) -> None:
-    sizes = " ".join(f"{axis}={count}" for axis, count in one.sizes.items())
+    sizes = " ".join(reference.spelled(one.sizes))
     told = [text for text in (one.about, sizes) if text]
     for name, text in zip([one.name, *[""] * len(told)], told or [""], strict=False):
         typer.echo(f"  {name:<{width}}{text}".rstrip())

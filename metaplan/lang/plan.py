@@ -80,7 +80,8 @@ class Plan:
             lag: how many steps the host may run ahead; the staging ring has lag + 2 slots.
             dependent: recorded launches may start before the kernel in front of them is done and wait inside
                 (programmatic dependent launch); without effect where the device does not have it.
-            **sizes: the capacity of each root axis and free dimension, by name.
+            **sizes: the capacity of each root axis and free dimension, by name; ``mp.exactly(n)`` for a root axis
+                that has n points at every step, so that nothing needs to say how many are live.
 
         Raises:
             PlanError: what the bounds of the plan do not allow, with the line and what to write.

@@ -19,6 +19,7 @@ from metaplan.lower.places import many, shape
 from metaplan.lower.rows import row_by_row
 from metaplan.lower.scans import Block, Summing
 from metaplan.lower.stores import stored
+from metaplan.lower.titles import titled
 from metaplan.passes.lazy import conjuncts
 from metaplan.program import Barrier, Count, If, Let, Loop, Region, Stmt
 from metaplan.ranges import Ranges
@@ -34,28 +35,10 @@ def region(schedule: Schedule, work: Work, kernel: str) -> tuple[Region, tuple[s
     )
     lines = [*copies.chosen(shared, work.copies, work.programs), *_Body(shared, work).lines()]
     body = tuple(counted_behind(shared.names, lines))
-    title = _title(work)
+    title = titled(work)
     name = f"{kernel}_{work.name}"
     made = Region(name, title, tuple(shared.params), work.programs, body)
     return copies.times(made, work.copies), (*shared.helpers, *dict.fromkeys(helpers(body)))
-
-
-def _title(work: Work) -> str:
-    names = list(dict.fromkeys(w.buffer for w in work.writes)) or ["the checks"]
-    what = ", ".join(names)
-    rows = " x ".join(a.name for a in work.rows)
-    if not work.rows:
-        where = "once" if work.lanes is None else f"{work.tile} rows of {work.lanes.name} a program"
-    else:
-        many = work.rows_per_program
-        flat = work.axes == work.rows and not (work.in_order or work.reduces)
-        each = f"{many} points" if flat else f"{many} rows" if many > 1 else "one row"
-        where = f"{each} of {rows} a program"
-        if work.lanes is not None:
-            where += f", {work.lanes.name} in its lanes"
-    if work.sequence is not None:
-        where += f", {work.sequence.name} point by point"
-    return f"{what}: {where}."
 
 
 def _end(where: ir.Expr | None, axis: ir.Axis) -> ir.Expr | None:

@@ -39,7 +39,7 @@ def bind(plan: ir.Plan, sizes: Mapping[str, int]) -> ir.Plan:
         if asked:
             raise catalogue.opaque_reads_exact(kernel.name, asked[0], kernel.loc)
     bound = Rewriter(axis_rule=lambda a: _given(a, sizes)).plan(plan)
-    dims = {**sizes, **{w.name: w.count for w in plan.copies}}
+    dims = {**{n: int(size) for n, size in sizes.items()}, **{w.name: w.count for w in plan.copies}}
     _derive(bound, dims)
     bound = Rewriter(axis_rule=lambda a: _given(a, dims)).plan(bound)
     bound = Rewriter(axis_rule=lambda a: _bounded(a, Apart(plan.copies))).plan(bound)

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "metaplan"
 
 # A name is a module or a whole subpackage. One line is one layer; modules of a line may know each other.
 LAYERS = (
-    ("version", "assets", "errors"),
+    ("version", "assets", "errors", "exact"),
     ("config", "catalogue", "machine", "naming"),
     ("nodes",),
     ("terms",),
