@@ -102,36 +102,34 @@ def decode_slots_win(
 ):
     """window_slots: one row of req x tok a program, win in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
-    for block in range(program, req_size * 4, 528):
-        row = block
+    for row in range(program, req_size * 4, 528):
         tok_offset = row % 4
         req = row // 4
-        if req < req_size:
-            query_len = tl.load(query_len_ptr + req)
-            scheduled = tl.load(scheduled_ptr + req)
-            rejected = tl.load(rejected_ptr + req)
-            req_before = tl.cdiv(row, 4)
-            every = tl.arange(0, 256)[:, None]
-            tok_each = tl.arange(0, 4)[None, :]
-            query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
-            tok_counted = (every < req_before) & (tok_each < query_len_2)
-            scheduled_2 = tl.load(scheduled_ptr + every, mask=every < req_before, other=0)
-            rejected_2 = tl.load(rejected_ptr + every, mask=every < req_before, other=0)
-            pos_2 = tl.maximum(scheduled_2 - rejected_2 - query_len_2 + tok_each, 0)
-            win_length_2 = tl.minimum(pos_2 + 1, 128)
-            win_start_before = tl.sum(tl.where(tok_counted & (every * 4 + tok_each < row), win_length_2, 0))
-            if tok_offset < query_len:
-                # pos = mp.expect(scheduled - rejected - query_len + tok.offset, 0, 4095)
-                pos = tl.maximum(scheduled - rejected - query_len + tok_offset, 0)
-                tok_value = pos + 1
-                win_length = tl.minimum(tok_value, 128)
-                win_offset = tl.arange(0, 128)
-                win_live = win_offset < win_length
-                win_index = win_start_before + win_offset
-                # key = pos + 1 - win.length + win.offset
-                key = tok_value - win_length + win_offset
-                block_table = tl.load(block_table_ptr + req * block_table_stride + key // 16, mask=win_live, other=0)
-                tl.store(window_slots_ptr + win_index, block_table * 16 + key % 16, mask=win_live)
+        query_len = tl.load(query_len_ptr + req)
+        scheduled = tl.load(scheduled_ptr + req)
+        rejected = tl.load(rejected_ptr + req)
+        req_before = tl.cdiv(row, 4)
+        every = tl.arange(0, 256)[:, None]
+        tok_each = tl.arange(0, 4)[None, :]
+        query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+        tok_counted = (every < req_before) & (tok_each < query_len_2)
+        scheduled_2 = tl.load(scheduled_ptr + every, mask=every < req_before, other=0)
+        rejected_2 = tl.load(rejected_ptr + every, mask=every < req_before, other=0)
+        pos_2 = tl.maximum(scheduled_2 - rejected_2 - query_len_2 + tok_each, 0)
+        win_length_2 = tl.minimum(pos_2 + 1, 128)
+        win_start_before = tl.sum(tl.where(tok_counted & (every * 4 + tok_each < row), win_length_2, 0))
+        if tok_offset < query_len:
+            # pos = mp.expect(scheduled - rejected - query_len + tok.offset, 0, 4095)
+            pos = tl.maximum(scheduled - rejected - query_len + tok_offset, 0)
+            tok_value = pos + 1
+            win_length = tl.minimum(tok_value, 128)
+            win_offset = tl.arange(0, 128)
+            win_live = win_offset < win_length
+            win_index = win_start_before + win_offset
+            # key = pos + 1 - win.length + win.offset
+            key = tok_value - win_length + win_offset
+            block_table = tl.load(block_table_ptr + req * block_table_stride + key // 16, mask=win_live, other=0)
+            tl.store(window_slots_ptr + win_index, block_table * 16 + key % 16, mask=win_live)
 
 
 @triton.jit

@@ -19,23 +19,21 @@ def sglang_dsa_topk_column(
 ):
     """page_table_1: one row of req x tok a program, column in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size * 8, 528):
-        row = block
+    for row in range(program, req_size * 8, 528):
         tok_offset = row % 8
         req = row // 8
-        if req < req_size:
-            req_pool_indices = tl.load(req_pool_indices_ptr + req)
-            tok_index = req * 8 + tok_offset
-            for column_first in range(0, 2048, 1024):
-                column_offset = column_first + tl.arange(0, 1024)
-                column_index = tok_index * 2048 + column_offset
-                topk_indices = tl.load(topk_indices_ptr + req * topk_indices_stride_0 + tok_offset * topk_indices_stride_1 + column_offset)
-                # chosen = index >= 0
-                chosen = 0 <= topk_indices
-                req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + topk_indices, mask=chosen, other=0)
-                # slot = mp.where(chosen, req_to_token[req_pool_indices, index], -1)
-                slot = tl.where(chosen, req_to_token, -1)
-                tl.store(page_table_1_ptr + column_index, slot)
+        req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        tok_index = req * 8 + tok_offset
+        for column_first in range(0, 2048, 1024):
+            column_offset = column_first + tl.arange(0, 1024)
+            column_index = tok_index * 2048 + column_offset
+            topk_indices = tl.load(topk_indices_ptr + req * topk_indices_stride_0 + tok_offset * topk_indices_stride_1 + column_offset)
+            # chosen = index >= 0
+            chosen = 0 <= topk_indices
+            req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + topk_indices, mask=chosen, other=0)
+            # slot = mp.where(chosen, req_to_token[req_pool_indices, index], -1)
+            slot = tl.where(chosen, req_to_token, -1)
+            tl.store(page_table_1_ptr + column_index, slot)
 
 
 @triton.jit(

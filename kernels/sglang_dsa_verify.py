@@ -87,28 +87,26 @@ def sglang_dsa_column_64(
 ):
     """real_page_table: one row of req x tok a program, column_64 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size * 8, 528):
-        row = block
+    for row in range(program, req_size * 8, 528):
         tok_offset = row % 8
         req = row // 8
-        if req < req_size:
-            seq_lens = tl.load(seq_lens_ptr + req)
-            # length = i32(seq_lens) + (0 if counted else query)
-            length = seq_lens.to(tl.int32) + 8
-            req_pool_indices = tl.load(req_pool_indices_ptr + req)
-            tok_index = req * 8 + tok_offset
-            for column_64_first in range(0, 513, 512):
-                column_64_offset = column_64_first + tl.arange(0, 512)
-                column_64_live = column_64_offset < 513
-                column_64_value = column_64_offset * 64
-                # live = column.offset * tokens < length
-                live = column_64_value < length
-                column_64_index = tok_index * 513 + column_64_offset
-                # slot = req_to_token[req_pool_indices, column.offset * tokens]
-                slot = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + column_64_value, mask=column_64_live & live, other=0)
-                # entry = mp.where(live, slot, 0) // tokens
-                entry = tl.where(live, slot, 0) // 64
-                tl.store(real_page_table_ptr + column_64_index, entry, mask=column_64_live & live)
+        seq_lens = tl.load(seq_lens_ptr + req)
+        # length = i32(seq_lens) + (0 if counted else query)
+        length = seq_lens.to(tl.int32) + 8
+        req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        tok_index = req * 8 + tok_offset
+        for column_64_first in range(0, 513, 512):
+            column_64_offset = column_64_first + tl.arange(0, 512)
+            column_64_live = column_64_offset < 513
+            column_64_value = column_64_offset * 64
+            # live = column.offset * tokens < length
+            live = column_64_value < length
+            column_64_index = tok_index * 513 + column_64_offset
+            # slot = req_to_token[req_pool_indices, column.offset * tokens]
+            slot = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + column_64_value, mask=column_64_live & live, other=0)
+            # entry = mp.where(live, slot, 0) // tokens
+            entry = tl.where(live, slot, 0) // 64
+            tl.store(real_page_table_ptr + column_64_index, entry, mask=column_64_live & live)
 
 
 @triton.jit

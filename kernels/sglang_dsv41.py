@@ -189,21 +189,19 @@ def sglang_dsv4_block_1(
 ):
     """c1_index_page_table: one row of req x tok a program, block_1 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size * 8, 528):
-        row = block
+    for row in range(program, req_size * 8, 528):
         tok_offset = row % 8
         req = row // 8
-        if req < req_size:
-            req_pool_indices = tl.load(req_pool_indices_ptr + req)
-            tok_index = req * 8 + tok_offset
-            for block_1_first in range(0, 516, 512):
-                block_1_offset = block_1_first + tl.arange(0, 512)
-                block_1_live = block_1_offset < 516
-                block_1_index = tok_index * 516 + block_1_offset
-                req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + block_1_offset // 4 * 256, mask=block_1_live, other=0)
-                # found = page_of(block.offset // blocks) * blocks + block.offset % blocks
-                found = req_to_token // 256 * 4 + block_1_offset % 4
-                tl.store(c1_index_page_table_ptr + block_1_index, found, mask=block_1_live)
+        req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        tok_index = req * 8 + tok_offset
+        for block_1_first in range(0, 516, 512):
+            block_1_offset = block_1_first + tl.arange(0, 512)
+            block_1_live = block_1_offset < 516
+            block_1_index = tok_index * 516 + block_1_offset
+            req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + block_1_offset // 4 * 256, mask=block_1_live, other=0)
+            # found = page_of(block.offset // blocks) * blocks + block.offset % blocks
+            found = req_to_token // 256 * 4 + block_1_offset % 4
+            tl.store(c1_index_page_table_ptr + block_1_index, found, mask=block_1_live)
 
 
 @triton.jit

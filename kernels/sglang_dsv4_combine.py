@@ -38,47 +38,45 @@ def sglang_dsv4_combine_cell(
     req_total = tl.sum(tl.where(req_counted, extend_seq_lens, 0))
     tok_count = tl.where(req_counted, extend_seq_lens, 0)
     tok_end = tl.cumsum(tok_count, 0)
-    for block in range(program, req_total, 528):
-        row = block
+    broken = tl.full([512], 0, tl.int32)
+    for row in range(program, req_total, 528):
         tok_before = tok_end <= row
         req = tl.sum(tok_before.to(tl.int32), 0)
         tok_start = tl.sum(tl.where(tok_before, tok_count, 0), 0)
         tok_offset = row - tok_start
-        if row < req_total:
-            seq_lens = tl.load(seq_lens_ptr + req)
-            extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + req)
-            # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
-            begin = tl.maximum(seq_lens - extend_seq_lens_2, 0)
-            compressed_base = tl.load(compressed_base_ptr + req)
-            swa_base = tl.load(swa_base_ptr + req)
-            # first = mp.maximum(begin - (window - 1), 0)
-            first_2 = tl.maximum(begin - 127, 0)
-            # pos = begin + tok.offset
-            pos = begin + tok_offset
-            tok_value = pos + 1
-            # have = mp.minimum((pos + 1) // ratio, topk)
-            have = tl.minimum(tok_value // 4, 512)
-            holds_2 = row < 8192
-            # seen = mp.minimum(pos + 1, window)
-            seen = tl.minimum(tok_value, 128)
-            broken = tl.full([512], 0, tl.int32)
-            for cell_first in range(0, 640, 512):
-                cell_offset = cell_first + tl.arange(0, 512)
-                cell_live = cell_offset < 640
-                cell_index = row * 640 + cell_offset
-                # place = cell.offset - have
-                place = cell_offset - have
-                holds = place < 0
-                # entry = topk_indices[tok, mp.minimum(cell.offset, topk - 1)]
-                entry = tl.load(topk_indices_ptr + row * topk_indices_stride + tl.minimum(cell_offset, 511), mask=cell_live & (holds & holds_2), other=0)
-                # chosen = mp.where(entry >= 0, compressed_base + entry, -1)
-                chosen = tl.where(0 <= entry, compressed_base + entry, -1)
-                # near = mp.where(place < seen, swa_base + (pos - seen + 1 - first) + place, -1)
-                near = tl.where(place < seen, swa_base + (pos - seen + 1 - first_2) + place, -1)
-                tl.store(combined_indices_ptr + cell_index, tl.where(holds, chosen, near), mask=cell_live & (cell_index < 5242880))
-                # index outside topk_indices
-                broken = broken + ((cell_live & (holds & ~holds_2)) & ((entry | 1) != 0)).to(tl.int32)
-            count_all(flags_ptr + 1, tl.sum(broken))
+        seq_lens = tl.load(seq_lens_ptr + req)
+        extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + req)
+        # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
+        begin = tl.maximum(seq_lens - extend_seq_lens_2, 0)
+        compressed_base = tl.load(compressed_base_ptr + req)
+        swa_base = tl.load(swa_base_ptr + req)
+        # first = mp.maximum(begin - (window - 1), 0)
+        first_2 = tl.maximum(begin - 127, 0)
+        # pos = begin + tok.offset
+        pos = begin + tok_offset
+        tok_value = pos + 1
+        # have = mp.minimum((pos + 1) // ratio, topk)
+        have = tl.minimum(tok_value // 4, 512)
+        holds_2 = row < 8192
+        # seen = mp.minimum(pos + 1, window)
+        seen = tl.minimum(tok_value, 128)
+        for cell_first in range(0, 640, 512):
+            cell_offset = cell_first + tl.arange(0, 512)
+            cell_live = cell_offset < 640
+            cell_index = row * 640 + cell_offset
+            # place = cell.offset - have
+            place = cell_offset - have
+            holds = place < 0
+            # entry = topk_indices[tok, mp.minimum(cell.offset, topk - 1)]
+            entry = tl.load(topk_indices_ptr + row * topk_indices_stride + tl.minimum(cell_offset, 511), mask=cell_live & (holds & holds_2), other=0)
+            # chosen = mp.where(entry >= 0, compressed_base + entry, -1)
+            chosen = tl.where(0 <= entry, compressed_base + entry, -1)
+            # near = mp.where(place < seen, swa_base + (pos - seen + 1 - first) + place, -1)
+            near = tl.where(place < seen, swa_base + (pos - seen + 1 - first_2) + place, -1)
+            tl.store(combined_indices_ptr + cell_index, tl.where(holds, chosen, near), mask=cell_live & (cell_index < 5242880))
+            # index outside topk_indices
+            broken = broken + ((cell_live & (holds & ~holds_2)) & ((entry | 1) != 0)).to(tl.int32)
+    count_all(flags_ptr + 1, tl.sum(broken))
 
 
 @triton.jit

@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count(flag, broken):
-    """One more in a sticky flag for every lane where the data broke a promise."""
-    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
+def count_all(flag, times):
+    """As many more in a sticky flag as every lane has seen the data break a promise."""
+    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
 
 
 @triton.jit
@@ -125,44 +125,44 @@ def sglang_fa3_tree_1_key_rows(
     """expand_page_table: one row of req x draft a program, key in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
     real_drafts = tl.load(real_drafts_ptr)
-    for block in range(program, req_size * 4, 528):
-        row = block
+    broken = tl.full([4], 0, tl.int32)
+    for row in range(program, req_size * 4, 528):
         draft_offset = row % 4
         req = row // 4
-        if req < req_size:
-            req_before_2 = row // 4
-            every = tl.arange(0, 256)
-            seq_lens = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
-            # length = i32(seq_lens)
-            length = seq_lens.to(tl.int32)
-            req_before = tl.sum(tl.where(every < req_before_2, 4 * (length + 4), 0))
-            seq_lens_2 = tl.load(seq_lens_ptr + req)
-            length_2 = seq_lens_2.to(tl.int32)
-            req_value = length_2 + 4
-            req_pool_indices = tl.load(req_pool_indices_ptr + req)
-            key_offset = tl.arange(0, 4)
-            draft_index = req * 4 + draft_offset
-            # mask_row = mp.indptr(drafts * (length + drafts)) + draft.offset * (length + drafts)
-            mask_row = req_before + draft_offset * req_value
-            # cell = mp.where(draft.index < real_drafts, mask_row + length + key.offset, 0)
-            cell_2 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset, 0)
-            # seen = custom_mask[cell]
-            seen = tl.load(custom_mask_ptr + cell_2)
-            key_value = seen.to(tl.int32)
-            key_count = key_value
-            key_before = tl.cumsum(key_count, 0) - key_count
-            key_offset_2 = tl.arange(0, 4)
-            key_counted = key_offset_2 < 4
-            cell_3 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset_2, 0)
-            seen_2 = tl.load(custom_mask_ptr + cell_3, mask=key_counted, other=0)
-            key_value_2 = seen_2.to(tl.int32)
-            key_sum = tl.sum(tl.where(key_counted, key_value_2, 0), 0)
-            key_value_3 = tl.where(seen, key_before, key_sum + key_offset - key_before)
-            holds = (0 <= key_value_3) & (key_value_3 < 4)
-            req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + length_2 + key_offset)
-            tl.store(expand_page_table_ptr + draft_index * 4 + key_value_3, req_to_token, mask=holds)
-            # place outside expand_page_table
-            count(flags_ptr + 0, ~holds)
+        req_before_2 = row // 4
+        every = tl.arange(0, 256)
+        seq_lens = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
+        # length = i32(seq_lens)
+        length = seq_lens.to(tl.int32)
+        req_before = tl.sum(tl.where(every < req_before_2, 4 * (length + 4), 0))
+        seq_lens_2 = tl.load(seq_lens_ptr + req)
+        length_2 = seq_lens_2.to(tl.int32)
+        req_value = length_2 + 4
+        req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        key_offset = tl.arange(0, 4)
+        draft_index = req * 4 + draft_offset
+        # mask_row = mp.indptr(drafts * (length + drafts)) + draft.offset * (length + drafts)
+        mask_row = req_before + draft_offset * req_value
+        # cell = mp.where(draft.index < real_drafts, mask_row + length + key.offset, 0)
+        cell_2 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset, 0)
+        # seen = custom_mask[cell]
+        seen = tl.load(custom_mask_ptr + cell_2)
+        key_value = seen.to(tl.int32)
+        key_count = key_value
+        key_before = tl.cumsum(key_count, 0) - key_count
+        key_offset_2 = tl.arange(0, 4)
+        key_counted = key_offset_2 < 4
+        cell_3 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset_2, 0)
+        seen_2 = tl.load(custom_mask_ptr + cell_3, mask=key_counted, other=0)
+        key_value_2 = seen_2.to(tl.int32)
+        key_sum = tl.sum(tl.where(key_counted, key_value_2, 0), 0)
+        key_value_3 = tl.where(seen, key_before, key_sum + key_offset - key_before)
+        holds = (0 <= key_value_3) & (key_value_3 < 4)
+        req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + length_2 + key_offset)
+        tl.store(expand_page_table_ptr + draft_index * 4 + key_value_3, req_to_token, mask=holds)
+        # place outside expand_page_table
+        broken = broken + ((~holds) & ((req_to_token | 1) != 0)).to(tl.int32)
+    count_all(flags_ptr + 0, tl.sum(broken))
 
 
 @triton.jit
@@ -180,37 +180,35 @@ def sglang_fa3_tree_1_key_sorted(
     """key_load_kept: one row of req x draft a program, key in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
     real_drafts = tl.load(real_drafts_ptr)
-    for block in range(program, req_size * 4, 528):
-        row = block
+    for row in range(program, req_size * 4, 528):
         draft_offset = row % 4
         req = row // 4
-        if req < req_size:
-            req_pool_indices = tl.load(req_pool_indices_ptr + req)
-            seq_lens = tl.load(seq_lens_ptr + req)
-            # length = i32(seq_lens)
-            length = seq_lens.to(tl.int32)
-            req_before_2 = row // 4
-            every = tl.arange(0, 256)
-            seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
-            length_2 = seq_lens_2.to(tl.int32)
-            req_before = tl.sum(tl.where(every < req_before_2, 4 * (length_2 + 4), 0))
-            req_value = length + 4
-            key_offset = tl.arange(0, 4)
-            draft_index = req * 4 + draft_offset
-            key_index = draft_index * 4 + key_offset
-            # mask_row = mp.indptr(drafts * (length + drafts)) + draft.offset * (length + drafts)
-            mask_row = req_before + draft_offset * req_value
-            # cell = mp.where(draft.index < real_drafts, mask_row + length + key.offset, 0)
-            cell_2 = tl.where(draft_index < real_drafts, mask_row + length + key_offset, 0)
-            # seen = custom_mask[cell]
-            seen = tl.load(custom_mask_ptr + cell_2)
-            # order = mp.argsort(mp.where(seen, key.offset, key.offset + drafts), over=key)
-            order = tl.sort(tl.where(seen, key_offset, key_offset + 4).to(tl.int64) << 32 | key_offset.to(tl.int64))
-            order_2 = (order & 2147483647).to(tl.int32)
-            # behind = length + mp.minimum(order, drafts - 1)
-            behind = length + order_2
-            req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + behind)
-            tl.store(key_load_kept_ptr + key_index, req_to_token)
+        req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        seq_lens = tl.load(seq_lens_ptr + req)
+        # length = i32(seq_lens)
+        length = seq_lens.to(tl.int32)
+        req_before_2 = row // 4
+        every = tl.arange(0, 256)
+        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
+        length_2 = seq_lens_2.to(tl.int32)
+        req_before = tl.sum(tl.where(every < req_before_2, 4 * (length_2 + 4), 0))
+        req_value = length + 4
+        key_offset = tl.arange(0, 4)
+        draft_index = req * 4 + draft_offset
+        key_index = draft_index * 4 + key_offset
+        # mask_row = mp.indptr(drafts * (length + drafts)) + draft.offset * (length + drafts)
+        mask_row = req_before + draft_offset * req_value
+        # cell = mp.where(draft.index < real_drafts, mask_row + length + key.offset, 0)
+        cell_2 = tl.where(draft_index < real_drafts, mask_row + length + key_offset, 0)
+        # seen = custom_mask[cell]
+        seen = tl.load(custom_mask_ptr + cell_2)
+        # order = mp.argsort(mp.where(seen, key.offset, key.offset + drafts), over=key)
+        order = tl.sort(tl.where(seen, key_offset, key_offset + 4).to(tl.int64) << 32 | key_offset.to(tl.int64))
+        order_2 = (order & 2147483647).to(tl.int32)
+        # behind = length + mp.minimum(order, drafts - 1)
+        behind = length + order_2
+        req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + behind)
+        tl.store(key_load_kept_ptr + key_index, req_to_token)
 
 
 @triton.jit

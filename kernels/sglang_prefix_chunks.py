@@ -96,50 +96,48 @@ def sglang_prefix_chunks_entry(
     chunk_size = tl.minimum(tl.load(chunk_size_ptr), 64)
     requests = tl.load(requests_ptr)
     chunk_len = tl.load(chunk_len_ptr)
-    for block in range(program, chunk_size * 256, 1056):
-        row = block
+    broken = tl.full([1024], 0, tl.int32)
+    broken_2 = tl.full([1024], 0, tl.int32)
+    for row in range(program, chunk_size * 256, 1056):
         part_offset = row % 256
         chunk = row // 256
-        if chunk < chunk_size:
-            # start = chunk.index * chunk_len
-            start = chunk * chunk_len
-            chunk_before = tl.cdiv(row, 256)
-            entry_start_before_parts = tl.full([4, 256], 0, tl.int32)
-            for above in range(0, chunk_before, 4):
-                every = above + tl.arange(0, 4)[:, None]
-                part_each = tl.arange(0, 256)[None, :]
-                part_counted = (every < chunk_before) & (part_each < 256)
-                live_2 = part_each < requests
-                prefix_lens_2 = tl.load(prefix_lens_ptr + part_each, mask=part_counted & live_2, other=0)
-                start_2 = every * chunk_len
-                rest_2 = tl.where(live_2, prefix_lens_2 - start_2, 0)
-                entry_length_2 = tl.minimum(tl.maximum(rest_2, 0), chunk_len)
-                entry_start_before_parts = entry_start_before_parts + tl.where(part_counted & (every * 256 + part_each < row), entry_length_2, 0)
-            entry_start_before = tl.sum(entry_start_before_parts)
-            # live = part.offset < requests
-            live = part_offset < requests
-            prefix_lens = tl.load(prefix_lens_ptr + part_offset, mask=live, other=0)
-            # rest = mp.where(live, prefix_lens[part.offset] - start, 0)
-            rest = tl.where(live, prefix_lens - start, 0)
-            entry_length = tl.minimum(tl.maximum(rest, 0), chunk_len)
-            req_pool_indices = tl.load(req_pool_indices_ptr + part_offset, mask=live, other=0)
-            # row = mp.where(live, req_pool_indices[part.offset], 0)
-            row_2 = tl.where(live, req_pool_indices, 0)
-            broken = tl.full([1024], 0, tl.int32)
-            broken_2 = tl.full([1024], 0, tl.int32)
-            for entry_first in range(0, entry_length, 1024):
-                entry_offset = entry_first + tl.arange(0, 1024)
-                entry_live = entry_offset < entry_length
-                entry_index = entry_start_before + entry_offset
-                entry_value = start + entry_offset
-                req_to_token = tl.load(req_to_token_ptr + row_2 * req_to_token_stride + tl.minimum(entry_value, 131071), mask=entry_live, other=0)
-                tl.store(kv_indices_ptr + entry_index, req_to_token, mask=entry_live & (entry_index < 2097152))
-                # outside [0, 131071]
-                broken = broken + ((entry_live & (131071 < entry_value)) & ((req_to_token | 1) != 0)).to(tl.int32)
-                # more points than the capacity of entry
-                broken_2 = broken_2 + ((entry_live & (2097152 <= entry_index)) & ((req_to_token | 1) != 0)).to(tl.int32)
-            count_all(flags_ptr + 0, tl.sum(broken))
-            count_all(flags_ptr + 1, tl.sum(broken_2))
+        # start = chunk.index * chunk_len
+        start = chunk * chunk_len
+        chunk_before = tl.cdiv(row, 256)
+        entry_start_before_parts = tl.full([4, 256], 0, tl.int32)
+        for above in range(0, chunk_before, 4):
+            every = above + tl.arange(0, 4)[:, None]
+            part_each = tl.arange(0, 256)[None, :]
+            part_counted = (every < chunk_before) & (part_each < 256)
+            live_2 = part_each < requests
+            prefix_lens_2 = tl.load(prefix_lens_ptr + part_each, mask=part_counted & live_2, other=0)
+            start_2 = every * chunk_len
+            rest_2 = tl.where(live_2, prefix_lens_2 - start_2, 0)
+            entry_length_2 = tl.minimum(tl.maximum(rest_2, 0), chunk_len)
+            entry_start_before_parts = entry_start_before_parts + tl.where(part_counted & (every * 256 + part_each < row), entry_length_2, 0)
+        entry_start_before = tl.sum(entry_start_before_parts)
+        # live = part.offset < requests
+        live = part_offset < requests
+        prefix_lens = tl.load(prefix_lens_ptr + part_offset, mask=live, other=0)
+        # rest = mp.where(live, prefix_lens[part.offset] - start, 0)
+        rest = tl.where(live, prefix_lens - start, 0)
+        entry_length = tl.minimum(tl.maximum(rest, 0), chunk_len)
+        req_pool_indices = tl.load(req_pool_indices_ptr + part_offset, mask=live, other=0)
+        # row = mp.where(live, req_pool_indices[part.offset], 0)
+        row_2 = tl.where(live, req_pool_indices, 0)
+        for entry_first in range(0, entry_length, 1024):
+            entry_offset = entry_first + tl.arange(0, 1024)
+            entry_live = entry_offset < entry_length
+            entry_index = entry_start_before + entry_offset
+            entry_value = start + entry_offset
+            req_to_token = tl.load(req_to_token_ptr + row_2 * req_to_token_stride + tl.minimum(entry_value, 131071), mask=entry_live, other=0)
+            tl.store(kv_indices_ptr + entry_index, req_to_token, mask=entry_live & (entry_index < 2097152))
+            # outside [0, 131071]
+            broken = broken + ((entry_live & (131071 < entry_value)) & ((req_to_token | 1) != 0)).to(tl.int32)
+            # more points than the capacity of entry
+            broken_2 = broken_2 + ((entry_live & (2097152 <= entry_index)) & ((req_to_token | 1) != 0)).to(tl.int32)
+    count_all(flags_ptr + 0, tl.sum(broken))
+    count_all(flags_ptr + 1, tl.sum(broken_2))
 
 
 @triton.jit(

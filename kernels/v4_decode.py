@@ -411,45 +411,43 @@ def v4_decode_hca_head(
 ):
     """kv_indices_hca: one row of req x tok a program, hca_head in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size * 8, 528):
-        row = block
+    for row in range(program, req_size * 8, 528):
         tok_offset = row % 8
         req = row // 8
-        if req < req_size:
-            query_len = tl.load(query_len_ptr + req)
-            ctx_sched = tl.load(ctx_sched_ptr + req)
-            num_rejected = tl.load(num_rejected_ptr + req)
-            # ctx = mp.expect(ctx_sched - num_rejected, 0, longest)
-            ctx = tl.maximum(ctx_sched - num_rejected, 0)
-            hca_head_length = ctx // 128
-            req_before = tl.cdiv(row, 8)
-            hca_start_before_parts = tl.full([128, 8], 0, tl.int32)
-            for above in range(0, req_before, 128):
-                every = above + tl.arange(0, 128)[:, None]
-                tok_each = tl.arange(0, 8)[None, :]
-                query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
-                tok_counted = (every < req_before) & (tok_each < query_len_2)
-                ctx_sched_2 = tl.load(ctx_sched_ptr + every, mask=every < req_before, other=0)
-                num_rejected_2 = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
-                ctx_2 = tl.maximum(ctx_sched_2 - num_rejected_2, 0)
-                hca_head_length_2 = ctx_2 // 128
-                # pos = mp.expect(ctx - q + tok.offset, 0, longest - 1)
-                pos = tl.maximum(ctx_2 - 8 + tok_each, 0)
-                # seen = mp.minimum(pos + 1, window)
-                seen = tl.minimum(pos + 1, 128)
-                hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted & (every * 8 + tok_each < row), hca_head_length_2 + seen, 0)
-            hca_start_before = tl.sum(hca_start_before_parts)
-            num_blocks = tl.load(num_blocks_ptr + req)
-            if tok_offset < query_len:
-                for hca_head_first in range(0, hca_head_length, 512):
-                    hca_head_offset = hca_head_first + tl.arange(0, 512)
-                    hca_head_live = hca_head_offset < hca_head_length
-                    hca_head_value = hca_head_offset // 2
-                    holds = hca_head_value < num_blocks
-                    block_table = tl.load(block_table_ptr + req * block_table_stride + hca_head_value, mask=hca_head_live & holds, other=0)
-                    # head = blocks(entry // of_block) * rows.envelope_rows + entry % of_block
-                    head = tl.where(holds, block_table, 0) * 196 + hca_head_offset % 2
-                    tl.store(kv_indices_hca_ptr + hca_start_before + hca_head_offset, head, mask=hca_head_live)
+        query_len = tl.load(query_len_ptr + req)
+        ctx_sched = tl.load(ctx_sched_ptr + req)
+        num_rejected = tl.load(num_rejected_ptr + req)
+        # ctx = mp.expect(ctx_sched - num_rejected, 0, longest)
+        ctx = tl.maximum(ctx_sched - num_rejected, 0)
+        hca_head_length = ctx // 128
+        req_before = tl.cdiv(row, 8)
+        hca_start_before_parts = tl.full([128, 8], 0, tl.int32)
+        for above in range(0, req_before, 128):
+            every = above + tl.arange(0, 128)[:, None]
+            tok_each = tl.arange(0, 8)[None, :]
+            query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+            tok_counted = (every < req_before) & (tok_each < query_len_2)
+            ctx_sched_2 = tl.load(ctx_sched_ptr + every, mask=every < req_before, other=0)
+            num_rejected_2 = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
+            ctx_2 = tl.maximum(ctx_sched_2 - num_rejected_2, 0)
+            hca_head_length_2 = ctx_2 // 128
+            # pos = mp.expect(ctx - q + tok.offset, 0, longest - 1)
+            pos = tl.maximum(ctx_2 - 8 + tok_each, 0)
+            # seen = mp.minimum(pos + 1, window)
+            seen = tl.minimum(pos + 1, 128)
+            hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted & (every * 8 + tok_each < row), hca_head_length_2 + seen, 0)
+        hca_start_before = tl.sum(hca_start_before_parts)
+        num_blocks = tl.load(num_blocks_ptr + req)
+        if tok_offset < query_len:
+            for hca_head_first in range(0, hca_head_length, 512):
+                hca_head_offset = hca_head_first + tl.arange(0, 512)
+                hca_head_live = hca_head_offset < hca_head_length
+                hca_head_value = hca_head_offset // 2
+                holds = hca_head_value < num_blocks
+                block_table = tl.load(block_table_ptr + req * block_table_stride + hca_head_value, mask=hca_head_live & holds, other=0)
+                # head = blocks(entry // of_block) * rows.envelope_rows + entry % of_block
+                head = tl.where(holds, block_table, 0) * 196 + hca_head_offset % 2
+                tl.store(kv_indices_hca_ptr + hca_start_before + hca_head_offset, head, mask=hca_head_live)
 
 
 @triton.jit

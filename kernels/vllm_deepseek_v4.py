@@ -199,38 +199,36 @@ def vllm_deepseek_v4_entry(
     """c128a_decode_topk_indices: one row of req x tok a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     topk_width = tl.load(topk_width_ptr)
-    for block in range(program, req_size * 8, 528):
-        row = block
+    for row in range(program, req_size * 8, 528):
         tok_offset = row % 8
         req = row // 8
-        if req < req_size:
-            query_start_loc = tl.load(query_start_loc_ptr + req + 1)
-            query_start_loc_2 = tl.load(query_start_loc_ptr + req)
-            tok_length = tl.minimum(tl.maximum(query_start_loc - query_start_loc_2, 0), 8)
-            req_before = row // 8
-            every = tl.arange(0, 1024)
-            query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-            query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-            tok_length_2 = tl.minimum(tl.maximum(query_start_loc_3 - query_start_loc_4, 0), 8)
-            tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
-            seq_lens = tl.load(seq_lens_ptr + req)
-            if tok_offset < tok_length:
-                tok_index = tok_start_before + tok_offset
-                # end = asked.context + axis.offset + 1
-                end = tl.maximum(seq_lens - tok_length, 0) + tok_offset + 1
-                # known = mp.minimum((pos + 1) // ratio, width)
-                known = tl.minimum(end // 128, topk_width)
-                for entry_first in range(0, tl.minimum(1024, topk_width), 512):
-                    entry_offset = entry_first + tl.arange(0, 512)
-                    holds = entry_offset < topk_width
-                    entry_index = tok_index * 1024 + entry_offset
-                    holds_2 = entry_offset < known
-                    block_table_c128 = tl.load(block_table_c128_ptr + req * block_table_c128_stride + entry_offset // 2, mask=holds & holds_2, other=0)
-                    # page = mp.maximum(pages[req, entry.offset // states], 0)
-                    page = tl.maximum(block_table_c128, 0)
-                    # listed = mp.where(entry.offset < known, page * states + entry.offset % states, -1)
-                    listed = tl.where(holds_2, page * 2 + entry_offset % 2, -1)
-                    tl.store(c128a_decode_topk_indices_ptr + entry_index, listed, mask=holds)
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1)
+        query_start_loc_2 = tl.load(query_start_loc_ptr + req)
+        tok_length = tl.minimum(tl.maximum(query_start_loc - query_start_loc_2, 0), 8)
+        req_before = row // 8
+        every = tl.arange(0, 1024)
+        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        tok_length_2 = tl.minimum(tl.maximum(query_start_loc_3 - query_start_loc_4, 0), 8)
+        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
+        seq_lens = tl.load(seq_lens_ptr + req)
+        if tok_offset < tok_length:
+            tok_index = tok_start_before + tok_offset
+            # end = asked.context + axis.offset + 1
+            end = tl.maximum(seq_lens - tok_length, 0) + tok_offset + 1
+            # known = mp.minimum((pos + 1) // ratio, width)
+            known = tl.minimum(end // 128, topk_width)
+            for entry_first in range(0, tl.minimum(1024, topk_width), 512):
+                entry_offset = entry_first + tl.arange(0, 512)
+                holds = entry_offset < topk_width
+                entry_index = tok_index * 1024 + entry_offset
+                holds_2 = entry_offset < known
+                block_table_c128 = tl.load(block_table_c128_ptr + req * block_table_c128_stride + entry_offset // 2, mask=holds & holds_2, other=0)
+                # page = mp.maximum(pages[req, entry.offset // states], 0)
+                page = tl.maximum(block_table_c128, 0)
+                # listed = mp.where(entry.offset < known, page * states + entry.offset % states, -1)
+                listed = tl.where(holds_2, page * 2 + entry_offset % 2, -1)
+                tl.store(c128a_decode_topk_indices_ptr + entry_index, listed, mask=holds)
 
 
 @triton.jit

@@ -161,6 +161,7 @@ def vllm_flashinfer_mixed_entry(
     decodes = tl.minimum(req_total, req_size)
     # decodes = mp.where(first > threshold, 0, decodes)
     decodes_2 = tl.where(8 < first_2, 0, decodes)
+    broken = tl.full([1024], 0, tl.int32)
     for req in range(program, req_size, 528):
         # later = req.index >= decodes
         later = decodes_2 <= req
@@ -193,7 +194,6 @@ def vllm_flashinfer_mixed_entry(
         own_2 = tl.minimum(tl.maximum(req_value_4 % 128 - 48, 0), 16)
         entry_length_2 = (req_value_4 // 128 * 16 + own_2 + 15) // 16
         entry_start_before = tl.sum(tl.where(every_2 < req, entry_length_2, 0))
-        broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, entry_length, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)
             entry_live = entry_offset < entry_length
@@ -202,7 +202,7 @@ def vllm_flashinfer_mixed_entry(
             tl.store(paged_kv_indices_ptr + entry_index, block_table, mask=entry_live & (entry_index < 1048576))
             # more points than the capacity of entry
             broken = broken + ((entry_live & (1048576 <= entry_index)) & ((block_table | 1) != 0)).to(tl.int32)
-        count_all(flags_ptr + 3, tl.sum(broken))
+    count_all(flags_ptr + 3, tl.sum(broken))
 
 
 @triton.jit

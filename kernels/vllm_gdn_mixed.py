@@ -233,6 +233,7 @@ def vllm_gdn_mixed_conv(
 ):
     """batch_ptr, token_chunk_offset_ptr: one row of req a program, conv in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
+    broken = tl.full([512], 0, tl.int32)
     for req in range(program, req_size, 528):
         num_drafts = tl.load(num_drafts_ptr + req)
         # verifies = num_drafts >= 0
@@ -255,7 +256,6 @@ def vllm_gdn_mixed_conv(
         conv_length_2 = (query_len_4 + 7) // 8
         req_before = tl.sum(tl.where(every < req, tl.where(0 < req_value, conv_length_2, 0), 0))
         rest_start_before = tl.sum(tl.where(every < req, req_value, 0))
-        broken = tl.full([512], 0, tl.int32)
         for conv_first in range(0, tl.where(~verifies, conv_length, 0), 512):
             conv_offset = conv_first + tl.arange(0, 512)
             conv_live = conv_offset < tl.where(~verifies, conv_length, 0)
@@ -265,7 +265,7 @@ def vllm_gdn_mixed_conv(
             tl.store(token_chunk_offset_ptr_ptr + conv_index, conv_offset, mask=conv_live & (holds & ~verifies))
             # more points than the capacity of conv
             broken = broken + (conv_live & (~verifies) & (2048 <= conv_index)).to(tl.int32)
-        count_all(flags_ptr + 2, tl.sum(broken))
+    count_all(flags_ptr + 2, tl.sum(broken))
 
 
 @triton.jit

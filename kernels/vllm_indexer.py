@@ -82,27 +82,25 @@ def vllm_indexer_column(
 ):
     """expanded_block_table: one row of req x tok a program, column in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size * 8, 528):
-        row = block
+    for row in range(program, req_size * 8, 528):
         tok_offset = row % 8
         req = row // 8
-        if req < req_size:
-            query_start_loc = tl.load(query_start_loc_ptr + req + 1)
-            query_start_loc_2 = tl.load(query_start_loc_ptr + req)
-            tok_length = tl.minimum(tl.maximum(query_start_loc - query_start_loc_2, 0), 8)
-            req_before = row // 8
-            every = tl.arange(0, 1024)
-            query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-            query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-            tok_length_2 = tl.minimum(tl.maximum(query_start_loc_3 - query_start_loc_4, 0), 8)
-            tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
-            if tok_offset < tok_length:
-                tok_index = tok_start_before + tok_offset
-                for column_first in range(0, 2048, 1024):
-                    column_offset = column_first + tl.arange(0, 1024)
-                    column_index = tok_index * 2048 + column_offset
-                    block_table = tl.load(block_table_ptr + req * block_table_stride + column_offset)
-                    tl.store(expanded_block_table_ptr + column_index, block_table)
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1)
+        query_start_loc_2 = tl.load(query_start_loc_ptr + req)
+        tok_length = tl.minimum(tl.maximum(query_start_loc - query_start_loc_2, 0), 8)
+        req_before = row // 8
+        every = tl.arange(0, 1024)
+        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        tok_length_2 = tl.minimum(tl.maximum(query_start_loc_3 - query_start_loc_4, 0), 8)
+        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
+        if tok_offset < tok_length:
+            tok_index = tok_start_before + tok_offset
+            for column_first in range(0, 2048, 1024):
+                column_offset = column_first + tl.arange(0, 1024)
+                column_index = tok_index * 2048 + column_offset
+                block_table = tl.load(block_table_ptr + req * block_table_stride + column_offset)
+                tl.store(expanded_block_table_ptr + column_index, block_table)
 
 
 @triton.jit

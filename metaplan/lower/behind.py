@@ -18,27 +18,34 @@ def counted_behind(names: Names, body: Iterable[Stmt]) -> Iterator[Stmt]:
             case If():
                 yield replace(stmt, body=tuple(counted_behind(names, stmt.body)))
             case Loop():
-                yield from _around(names, stmt)
+                counts: list[tuple[Let, CountAll]] = []
+                inner = tuple(_inside(names, stmt.body, counts))
+                yield from (nothing for nothing, _ in counts)
+                yield replace(stmt, body=inner)
+                yield from (count for _, count in counts)
             case _:
                 yield stmt
 
 
-def _around(names: Names, loop: Loop) -> Iterator[Stmt]:
-    inner: list[Stmt] = []
-    after: list[Stmt] = []
-    for stmt in counted_behind(names, loop.body):
-        if not isinstance(stmt, Count):
-            inner.append(stmt)
-            continue
-        name = names.fresh("broken")
-        yield Let(name, f"tl.full({stmt.shape}, 0, tl.int32)")
-        mask = stmt.mask if stmt.mask.isidentifier() else f"({stmt.mask})"
-        if stmt.beside:
-            mask = f"({mask} & (({stmt.beside} | 1) != 0))"
-        inner.append(Let(name, f"{name} + {mask}.to(tl.int32)", stmt.note))
-        after.append(CountAll(stmt.pointer, f"tl.sum({name})" if stmt.shape != "()" else name))
-    yield replace(loop, body=tuple(inner))
-    yield from after
+def _inside(
+    names: Names, body: Iterable[Stmt], counts: list[tuple[Let, CountAll]]
+) -> Iterator[Stmt]:
+    """What stands inside a loop; ``counts`` gets what stands in front of the outermost one, and behind it."""
+    for stmt in body:
+        match stmt:
+            case If() | Loop():
+                yield replace(stmt, body=tuple(_inside(names, stmt.body, counts)))
+            case Count():
+                name = names.fresh("broken")
+                mask = stmt.mask if stmt.mask.isidentifier() else f"({stmt.mask})"
+                if stmt.beside:
+                    mask = f"({mask} & (({stmt.beside} | 1) != 0))"
+                yield Let(name, f"{name} + {mask}.to(tl.int32)", stmt.note)
+                every = f"tl.sum({name})" if stmt.shape != "()" else name
+                nothing = Let(name, f"tl.full({stmt.shape}, 0, tl.int32)")
+                counts.append((nothing, CountAll(stmt.pointer, every)))
+            case _:
+                yield stmt
 
 
 def loaded(tile: Tile) -> str:

@@ -155,11 +155,9 @@ class _Body:
         elif looped:
             block = "block"
         vector = work.rows_per_program > 1
-        if looped and not vector and len(work.rows) == 1:
-            block = names.fresh(work.rows[0].name)
-            row = block
-        else:
-            row = names.fresh(work.rows[0].name if len(work.rows) == 1 else "row")
+        row = names.fresh(work.rows[0].name if len(work.rows) == 1 else "row")
+        if looped and not vector:
+            block = row
         if vector:
             first = names.fresh("first_row")
             alone = blocks_capacity == 1
