@@ -6,80 +6,53 @@ import triton.language as tl
 
 
 @triton.jit
-def expert_tokens_1_choice_key_counts(
+def expert_tokens_expert(
     program,
-    choice_counts_kept_ptr,
+    expert_num_tokens_ptr,
     tok_size_ptr,
     topk_ids_ptr,
     topk_ids_stride,
 ):
-    """choice_counts_kept: one row of choice_block a program, choice_key in its lanes."""
+    """expert_num_tokens: 2 rows of expert a program."""
+    first_row = program * 2
     tok_size = tl.minimum(tl.load(tok_size_ptr), 1024)
-    choice_block = program
-    choice_key_offset = tl.arange(0, 256)
-    choice_block_value = choice_block * 256
-    choice_each = choice_block_value + tl.arange(0, 256)
-    choice_counted = choice_each < tok_size * 8
-    choice_offset = choice_each % 8
-    tok = choice_each // 8
-    # key = topk_ids[tok, choice.offset]
-    key = tl.load(topk_ids_ptr + tok * topk_ids_stride + choice_offset, mask=choice_counted, other=0)
-    choice_counts = tl.histogram(key, 256, mask=choice_counted & (0 <= key) & (key < 256))
-    tl.store(choice_counts_kept_ptr + choice_key_offset * 32 + choice_block, choice_counts)
+    expert = first_row + tl.arange(0, 2)
+    choice_stop = tok_size * 8
+    expert_num_tokens_parts = tl.full([2, 2048], 0, tl.int32)
+    for choice_first in range(0, choice_stop, 2048):
+        choice_each = choice_first + tl.arange(0, 2048)
+        choice_counted = choice_each < choice_stop
+        choice_offset = choice_each % 8
+        tok = choice_each // 8
+        # key = topk_ids[tok, choice.offset]
+        key = tl.load(topk_ids_ptr + tok * topk_ids_stride + choice_offset, mask=choice_counted, other=0)
+        expert_num_tokens_parts = expert_num_tokens_parts + tl.where(choice_counted[None, :], (key[None, :] == expert[:, None]).to(tl.int32), 0)
+    # return dict(expert_num_tokens=mp.histogram(key, expert))
+    expert_num_tokens = tl.sum(expert_num_tokens_parts, 1)
+    tl.store(expert_num_tokens_ptr + expert, expert_num_tokens)
 
 
 @triton.jit(
     do_not_specialize=["topk_ids_stride"],
     do_not_specialize_on_alignment=["topk_ids_ptr", "tok_size_ptr"],
 )
-def expert_tokens_1(
+def expert_tokens(
     topk_ids_ptr,  # int32[tok, 8]
     topk_ids_stride,  # elements between rows of topk_ids
     tok_size_ptr,  # int32[1]: live tok
-    choice_counts_kept_ptr,  # int32[choice_counts_kept_cells], kept for a later launch
-):
-    """32 programs of one kind."""
-    program = tl.program_id(0)
-    expert_tokens_1_choice_key_counts(
-        program, choice_counts_kept_ptr, tok_size_ptr, topk_ids_ptr, topk_ids_stride,
-    )
-
-
-@triton.jit
-def expert_tokens_expert_sums(
-    program,
-    choice_counts_kept_ptr,
-    expert_num_tokens_ptr,
-):
-    """expert_num_tokens: 32 rows of expert a program."""
-    first_row = program * 32
-    expert = first_row + tl.arange(0, 32)[:, None]
-    expert_block_offset = tl.arange(0, 32)[None, :]
-    expert_block_counted = expert_block_offset < 32
-    choice_counts_kept = tl.load(choice_counts_kept_ptr + expert * 32 + expert_block_offset, mask=expert_block_counted, other=0)
-    # return dict(expert_num_tokens=mp.histogram(key, expert))
-    expert_num_tokens = tl.sum(tl.where(expert_block_counted, choice_counts_kept, 0), 1, keep_dims=True)
-    tl.store(expert_num_tokens_ptr + expert, expert_num_tokens)
-
-
-@triton.jit(
-    do_not_specialize=[],
-    do_not_specialize_on_alignment=[],
-)
-def expert_tokens(
-    choice_counts_kept_ptr,  # int32[choice_counts_kept_cells], kept by a launch before
     expert_num_tokens_ptr,  # int32[expert], tail: keep
 ):
-    """8 programs of one kind."""
+    """128 programs of one kind."""
     program = tl.program_id(0)
-    expert_tokens_expert_sums(program, choice_counts_kept_ptr, expert_num_tokens_ptr)
+    expert_tokens_expert(
+        program, expert_num_tokens_ptr, tok_size_ptr, topk_ids_ptr, topk_ids_stride,
+    )
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
     """The buffers that ``launch`` fills, at capacity: tok = 1024, choice = 8192, expert = 256."""
     return {
         "expert_num_tokens": torch.zeros([256], dtype=torch.int32, device=device),
-        "choice_counts_kept": torch.zeros([8192], dtype=torch.int32, device=device),
     }
 
 
@@ -87,10 +60,9 @@ def launch(
     *,
     topk_ids: torch.Tensor,
     tok: torch.Tensor,
-    choice_counts_kept: torch.Tensor,
     expert_num_tokens: torch.Tensor,
 ) -> None:
-    """Fills the buffers on the current stream: 2 launches, no sync, no copy.
+    """Fills the buffers on the current stream: 1 launch, no sync, no copy.
 
     Scheduled for cuda:90 at the capacities tok = 1024, choice = 8192, expert = 256.
 
@@ -99,18 +71,12 @@ def launch(
         tok: int32[1]: live tok
 
     Fills (as ``allocate`` makes them):
-        choice_counts_kept: int32[choice_counts_kept_cells], kept for a later launch
         expert_num_tokens: int32[expert], tail: keep
     """
-    expert_tokens_1[(32,)](
+    expert_tokens[(128,)](
         topk_ids,
         topk_ids.stride(0),
         tok,
-        choice_counts_kept,
-        num_warps=4,
-    )
-    expert_tokens[(8,)](
-        choice_counts_kept,
         expert_num_tokens,
-        num_warps=4,
+        num_warps=8,
     )

@@ -45,9 +45,7 @@ def post_update_req(
         real = 0 <= idx_mapping
         num_sampled = tl.load(num_sampled_ptr + req, mask=req_live, other=0)
         holds = real & (0 < num_sampled)
-        # end = mp.maximum(num_sampled - 1, 0)
-        end = tl.maximum(num_sampled - 1, 0)
-        sampled_tokens = tl.load(sampled_tokens_ptr + req * sampled_tokens_stride + end, mask=req_live & holds, other=0)
+        sampled_tokens = tl.load(sampled_tokens_ptr + req * sampled_tokens_stride + num_sampled - 1, mask=req_live & holds, other=0)
         # length = total_len[idx_mapping]
         length = tl.load(total_len_ptr + idx_mapping, mask=req_live & real, other=0)
         # computed = num_computed_tokens[idx_mapping]

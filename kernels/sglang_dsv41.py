@@ -97,7 +97,7 @@ def sglang_dsv4_lane(
             back = length - 1 - lane_offset
             holds = 0 <= back
             # slot = req_to_token[req_pool_indices, mp.maximum(back, 0)]
-            slot = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + tl.maximum(back, 0), mask=req_live & holds, other=0)
+            slot = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + back, mask=req_live & holds, other=0)
             full_to_swa = tl.load(full_to_swa_ptr + slot, mask=req_live & holds, other=0)
             tl.store(swa_page_indices_ptr + lane_index, tl.where(holds, full_to_swa.to(tl.int32), -1), mask=req_live)
 

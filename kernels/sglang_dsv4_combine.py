@@ -28,7 +28,6 @@ def sglang_dsv4_combine_cell(
     topk_indices_stride,
     compressed_base_ptr,
     swa_base_ptr,
-    flags_ptr,
 ):
     """combined_indices: one row of req x tok a program, cell in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 64)
@@ -36,10 +35,10 @@ def sglang_dsv4_combine_cell(
     req_counted = req_each < req_size
     extend_seq_lens = tl.load(extend_seq_lens_ptr + req_each, mask=req_counted, other=0)
     req_total = tl.sum(tl.where(req_counted, extend_seq_lens, 0))
+    tok_stored = tl.minimum(req_total, 8192)
     tok_count = tl.where(req_counted, extend_seq_lens, 0)
     tok_end = tl.cumsum(tok_count, 0)
-    broken = tl.full([512], 0, tl.int32)
-    for row in range(program, req_total, 528):
+    for row in range(program, tok_stored, 528):
         tok_before = tok_end <= row
         req = tl.sum(tok_before.to(tl.int32), 0)
         tok_start = tl.sum(tl.where(tok_before, tok_count, 0), 0)
@@ -57,7 +56,6 @@ def sglang_dsv4_combine_cell(
         tok_value = pos + 1
         # have = mp.minimum((pos + 1) // ratio, topk)
         have = tl.minimum(tok_value // 4, 512)
-        holds_2 = row < 8192
         # seen = mp.minimum(pos + 1, window)
         seen = tl.minimum(tok_value, 128)
         for cell_first in range(0, 640, 512):
@@ -68,15 +66,12 @@ def sglang_dsv4_combine_cell(
             place = cell_offset - have
             holds = place < 0
             # entry = topk_indices[tok, mp.minimum(cell.offset, topk - 1)]
-            entry = tl.load(topk_indices_ptr + row * topk_indices_stride + tl.minimum(cell_offset, 511), mask=cell_live & (holds & holds_2), other=0)
+            entry = tl.load(topk_indices_ptr + row * topk_indices_stride + cell_offset, mask=cell_live & holds, other=0)
             # chosen = mp.where(entry >= 0, compressed_base + entry, -1)
             chosen = tl.where(0 <= entry, compressed_base + entry, -1)
             # near = mp.where(place < seen, swa_base + (pos - seen + 1 - first) + place, -1)
             near = tl.where(place < seen, swa_base + (pos - seen + 1 - first_2) + place, -1)
-            tl.store(combined_indices_ptr + cell_index, tl.where(holds, chosen, near), mask=cell_live & (cell_index < 5242880))
-            # index outside topk_indices
-            broken = broken + ((cell_live & (holds & ~holds_2)) & ((entry | 1) != 0)).to(tl.int32)
-    count_all(flags_ptr + 1, tl.sum(broken))
+            tl.store(combined_indices_ptr + cell_index, tl.where(holds, chosen, near), mask=cell_live)
 
 
 @triton.jit
@@ -201,7 +196,7 @@ def sglang_dsv4_combine(
     if program < 528:
         sglang_dsv4_combine_cell(
             program, req_size_ptr, extend_seq_lens_ptr, combined_indices_ptr, seq_lens_ptr,
-            topk_indices_ptr, topk_indices_stride, compressed_base_ptr, swa_base_ptr, flags_ptr,
+            topk_indices_ptr, topk_indices_stride, compressed_base_ptr, swa_base_ptr,
         )
     elif program < 592:
         sglang_dsv4_combine_tok(

@@ -187,6 +187,7 @@ def sglang_dsv4_prefill_cell_0(
     req_counted = req_each < req_size
     extend_seq_lens = tl.load(extend_seq_lens_ptr + req_each, mask=req_counted, other=0)
     req_total = tl.sum(tl.where(req_counted, extend_seq_lens, 0))
+    tok_stored = tl.minimum(req_total, 8192)
     tok_count = tl.where(req_counted, extend_seq_lens, 0)
     tok_end = tl.cumsum(tok_count, 0)
     seq_lens = tl.load(seq_lens_ptr + req_each, mask=req_counted, other=0)
@@ -196,7 +197,7 @@ def sglang_dsv4_prefill_cell_0(
     first_2 = tl.maximum(begin - 127, 0)
     swa_length = seq_lens - first_2
     swa_start_count = tl.where(req_counted, swa_length, 0)
-    if program * 16 < req_total:
+    if program * 16 < tok_stored:
         first_row = program * 16
         row = first_row + tl.arange(0, 16)[:, None]
         tok_before = tok_end[None, :] <= row
@@ -205,7 +206,7 @@ def sglang_dsv4_prefill_cell_0(
         # swa_offsets=swa.indptr
         swa_start = tl.sum(tl.where(tok_before, swa_start_count[None, :], 0), 1, keep_dims=True)
         tok_offset = row - tok_start
-        req_live = row < req_total
+        req_live = row < tok_stored
         seq_lens_2 = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
         extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + req, mask=req_live, other=0)
         begin_2 = tl.maximum(seq_lens_2 - extend_seq_lens_2, 0)
@@ -219,7 +220,7 @@ def sglang_dsv4_prefill_cell_0(
             cell_0_index = row * 128 + cell_0_offset
             # near = mp.where(place < seen, behind + (pos - seen + 1 - first) + place, -1)
             near = tl.where(cell_0_offset < seen, swa_start + (pos - seen + 1 - first_3) + cell_0_offset, -1)
-            tl.store(c0_combined_indices_ptr + cell_0_index, near, mask=req_live & (cell_0_index < 1048576))
+            tl.store(c0_combined_indices_ptr + cell_0_index, near, mask=req_live)
 
 
 @triton.jit
@@ -301,6 +302,7 @@ def sglang_dsv4_prefill_cell_256(
     req_counted = req_each < req_size
     extend_seq_lens = tl.load(extend_seq_lens_ptr + req_each, mask=req_counted, other=0)
     req_total = tl.sum(tl.where(req_counted, extend_seq_lens, 0))
+    tok_stored = tl.minimum(req_total, 8192)
     tok_count = tl.where(req_counted, extend_seq_lens, 0)
     tok_end = tl.cumsum(tok_count, 0)
     seq_lens = tl.load(seq_lens_ptr + req_each, mask=req_counted, other=0)
@@ -314,7 +316,7 @@ def sglang_dsv4_prefill_cell_256(
     whole_length = tl.maximum(max_seq_len // 128, 1)
     whole_start_count = tl.where(req_counted, whole_length, 0)
     req_total_2 = tl.sum(tl.where(req_counted, whole_length, 0))
-    if program * 16 < req_total:
+    if program * 16 < tok_stored:
         first_row = program * 16
         row = first_row + tl.arange(0, 16)[:, None]
         tok_before = tok_end[None, :] <= row
@@ -325,7 +327,7 @@ def sglang_dsv4_prefill_cell_256(
         # c128_compressed_base=whole.indptr
         whole_start = tl.sum(tl.where(tok_before, whole_start_count[None, :], 0), 1, keep_dims=True)
         tok_offset = row - tok_start
-        req_live = row < req_total
+        req_live = row < tok_stored
         seq_lens_2 = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
         extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + req, mask=req_live, other=0)
         begin_2 = tl.maximum(seq_lens_2 - extend_seq_lens_2, 0)
@@ -346,7 +348,7 @@ def sglang_dsv4_prefill_cell_256(
             place = cell_256_offset - entries
             # near = mp.where(place < seen, behind + (pos - seen + 1 - first) + place, -1)
             near = tl.where(place < seen, c128_swa_base + (pos - seen + 1 - first_3) + place, -1)
-            tl.store(c128_combined_indices_ptr + cell_256_index, tl.where(place < 0, whole_start + cell_256_offset, near), mask=req_live & (cell_256_index < 3145728))
+            tl.store(c128_combined_indices_ptr + cell_256_index, tl.where(place < 0, whole_start + cell_256_offset, near), mask=req_live)
 
 
 @triton.jit

@@ -90,13 +90,13 @@ def sglang_fa3_local(
         # live = local.offset * kv.page < seen
         live = local_value < seen
         local_index = req * 128 + local_offset
+        req_value = length - seen
         # first = mp.maximum(length - seen, 0) + local.offset * kv.page
-        first_2 = tl.maximum(length - seen, 0) + local_value
+        first_2 = tl.maximum(req_value, 0) + local_value
         holds = live & (first_2 < length)
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
-        # last = mp.minimum(first, kv.context - 1)
-        last = tl.minimum(first_2, 131071)
-        req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + last, mask=holds, other=0)
+        first_3 = req_value + local_value
+        req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + first_3, mask=holds, other=0)
         # slot = mp.where(live & (first < length), req_to_token[req_pool_indices, last], 0)
         slot = tl.where(holds, req_to_token, 0)
         tl.store(local_block_table_ptr + local_index, slot // 64, mask=live)

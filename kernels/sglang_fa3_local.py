@@ -127,9 +127,7 @@ def sglang_fa3_local_col(
             # pos = begin + col.offset * kv.page
             pos = begin + col_value
             holds_2 = pos < length
-            # last = mp.minimum(pos, kv.context - 1)
-            last = tl.minimum(pos, 131071)
-            req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + last, mask=part_live & (holds & holds_2), other=0)
+            req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + pos, mask=part_live & (holds & holds_2), other=0)
             # slot = mp.where(pos < length, req_to_token[req_pool_indices, last], 0)
             slot = tl.where(holds_2, req_to_token, 0)
             tl.store(local_block_table_ptr + col_index, slot // 64, mask=part_live & holds)

@@ -75,11 +75,11 @@ def sglang_msa_cell(
     seq_lens_ptr,
 ):
     """flashinfer_seq_lens: one row of head a program, cell in its lanes."""
-    split = program % 4
-    block = program // 4
+    split = program % 8
+    block = program // 8
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     head = block
-    for cell_first in range(split * 1024, 8192, 4096):
+    for cell_first in range(split * 1024, 8192, 8192):
         cell_offset = cell_first + tl.arange(0, 1024)
         # of = cell.offset // query
         of = cell_offset // 8
@@ -111,7 +111,7 @@ def sglang_msa(
     chunk_seq_lens_0_ptr,  # int32[req], tail: keep
     flashinfer_seq_lens_ptr,  # int32[head, 8192], tail: keep
 ):
-    """616 programs; each kind of work takes a range of them."""
+    """632 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 528:
         sglang_msa_column(
@@ -168,7 +168,7 @@ def launch(
         chunk_seq_lens_0: int32[req], tail: keep
         flashinfer_seq_lens: int32[head, 8192], tail: keep
     """
-    sglang_msa[(616,)](
+    sglang_msa[(632,)](
         seq_lens,
         req_pool_indices,
         req_to_token,

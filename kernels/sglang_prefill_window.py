@@ -65,7 +65,7 @@ def sglang_prefill_window_col(
             # pos = mp.where(col.offset < prompt, col.offset, col.offset + gap)
             pos = tl.where(col_offset < prompt, col_offset, col_offset + gap)
             # slot = req_to_token[req_pool_indices, mp.minimum(pos, context - 1)]
-            slot = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + tl.minimum(pos, 131071), mask=holds, other=0)
+            slot = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + pos, mask=holds, other=0)
             tl.store(page_table_ptr + col_index, slot, mask=holds)
 
 

@@ -56,13 +56,13 @@ def sglang_prefix_chunks_chunk_sums(
     chunk_len_ptr,
     chunk_num_tokens_ptr,
 ):
-    """chunk_num_tokens: 32 rows of chunk a program."""
+    """chunk_num_tokens: 16 rows of chunk a program."""
     chunk_size = tl.minimum(tl.load(chunk_size_ptr), 64)
     requests = tl.load(requests_ptr)
     chunk_len = tl.load(chunk_len_ptr)
-    if program * 32 < chunk_size:
-        first_row = program * 32
-        chunk = first_row + tl.arange(0, 32)[:, None]
+    if program * 16 < chunk_size:
+        first_row = program * 16
+        chunk = first_row + tl.arange(0, 16)[:, None]
         chunk_live = chunk < chunk_size
         part_offset = tl.arange(0, 256)[None, :]
         part_counted = chunk_live & (part_offset < 256)
@@ -162,21 +162,21 @@ def sglang_prefix_chunks(
     kv_indices_ptr,  # int32[entry], tail: keep
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """1122 programs; each kind of work takes a range of them."""
+    """1124 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         sglang_prefix_chunks_part(
             program, chunk_size_ptr, requests_ptr, chunk_starts_ptr, chunk_len_ptr,
             chunk_seq_lens_ptr, prefix_lens_ptr, chunk_cu_seq_lens_ptr,
         )
-    elif program < 66:
+    elif program < 68:
         sglang_prefix_chunks_chunk_sums(
             program - 64, chunk_size_ptr, requests_ptr, prefix_lens_ptr, chunk_len_ptr,
             chunk_num_tokens_ptr,
         )
     else:
         sglang_prefix_chunks_entry(
-            program - 66, chunk_size_ptr, requests_ptr, prefix_lens_ptr, chunk_len_ptr,
+            program - 68, chunk_size_ptr, requests_ptr, prefix_lens_ptr, chunk_len_ptr,
             kv_indices_ptr, req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr, flags_ptr,
         )
 
@@ -228,7 +228,7 @@ def launch(
         kv_indices: int32[entry], tail: keep
         flags: int32[2]: broken promises, counted
     """
-    sglang_prefix_chunks[(1122,)](
+    sglang_prefix_chunks[(1124,)](
         requests,
         chunk_len,
         req_pool_indices,

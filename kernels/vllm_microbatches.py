@@ -115,9 +115,7 @@ def vllm_microbatches_fence(
         fence_live = fence_offset < 1025
         holds_3 = fence_offset <= rows
         fence_index = ubatch * 1025 + fence_offset
-        # at = mp.minimum(first + fence.offset, max_reqs)
-        at = tl.minimum(first_2 + fence_offset, 1024)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + at, mask=fence_live & holds_3, other=0)
+        query_start_loc_2 = tl.load(query_start_loc_ptr + first_2 + fence_offset, mask=fence_live & holds_3, other=0)
         # own = mp.minimum(mp.maximum(query_start_loc[at] - first_token, 0), end_token - first_token)
         own = tl.minimum(tl.maximum(query_start_loc_2 - first_token, 0), end_token - first_token)
         tl.store(query_start_loc_of_ptr + fence_index, own, mask=fence_live & holds_3)
@@ -170,7 +168,7 @@ def vllm_microbatches_row(
         row_offset = row_first + tl.arange(0, 512)
         holds_3 = row_offset < rows
         row_index = ubatch * 1024 + row_offset
-        row_value = tl.minimum(first_2 + row_offset, 1023)
+        row_value = first_2 + row_offset
         # length = seq_lens[mp.minimum(first + row.offset, max_reqs - 1)]
         length = tl.load(seq_lens_ptr + row_value, mask=holds_3, other=0)
         row_value_2 = tl.where(row_offset == rows - 1, cut, 0)

@@ -306,7 +306,7 @@ def vllm_parallel_drafts_draft(
             # inside = kept & (pos < max_model_len)
             inside = kept & (pos < 131072)
             # block = block_table[req, mp.minimum(pos, max_model_len - 1) // page]
-            block_2 = tl.load(block_table_ptr + req * block_table_stride + tl.minimum(pos, 131071) // 16, mask=draft_live & inside, other=0)
+            block_2 = tl.load(block_table_ptr + req * block_table_stride + pos // 16, mask=draft_live & inside, other=0)
             # slot_mapping=mp.where(inside, i64(block) * page + pos % page, -1)
             slot_mapping = tl.where(inside, block_2.to(tl.int64) * 16 + pos % 16, -1)
             tl.store(input_ids_ptr + draft_index, input_ids, mask=draft_live & holds)

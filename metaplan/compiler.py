@@ -62,8 +62,12 @@ def build(
     limits: Limits = LIMITS,
     *,
     dependent: bool = False,
+    linked: bool = False,
 ) -> Built:
-    """Runs the passes, the schedule and the lowering; raises what the plan does not allow."""
+    """Runs the passes, the schedule and the lowering; raises what the plan does not allow.
+
+    ``dependent``, ``linked``: as in ``Program``, where the target has it.
+    """
     unrolled = unrolling.unrolled(plan, limits)
     while True:
         made = list(passed(plan, sizes, unrolled))
@@ -77,5 +81,6 @@ def build(
     why = unrolling.reasons(plan, unrolled)
     chosen = (*chosen[:-1], replace(chosen[-1], reasons=(*why, *chosen[-1].reasons)))
     program = lower(chosen, stages.promises)
-    program = replace(program, dependent=dependent and target.dependent)
+    has = target.dependent
+    program = replace(program, dependent=dependent and has, linked=linked and has)
     return Built(bound, placed, stages, chosen, program, target)

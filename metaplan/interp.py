@@ -14,7 +14,7 @@ from metaplan.elements import apply as apply
 from metaplan.elements import scatter as scatter
 from metaplan.ir import Combine
 from metaplan.points import Points as Points
-from metaplan.points import combine
+from metaplan.points import combine, overfull
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
@@ -339,7 +339,7 @@ class _Run:
             taken = np.ones(at.count, bool) if o.where is None else self.eval(o.where, at)
             place = at.index[axis] if axis is not None else np.zeros(1, np.int64)
             outside = taken & (place >= len(cells) - o.fences)
-            self._count(axis or o, _overfull(axis), np.flatnonzero(outside))
+            self._count(axis or o, overfull(axis), np.flatnonzero(outside))
             taken = taken & ~outside
             cells[place[taken], 0 if o.parts else column] = self.eval(value, at, taken)[taken]
         if isinstance(o.tail, ir.Fill):
@@ -394,7 +394,3 @@ def _own(at: Points, axis: ir.Axis | None, bad: Array) -> Array:
     if axis is None:
         return np.zeros(int(bad.any()), np.int64)
     return np.unique(at.index[axis][bad])
-
-
-def _overfull(axis: ir.Axis | None) -> str:
-    return f"more points than the capacity of {axis.name if axis is not None else 'the batch'}"

@@ -28,11 +28,13 @@ class Limits:
     turns: int = 8
     short: int = 32
     """rows of at most so many points are flattened into one vector with their neighbours"""
+    summed: int = 4096
+    """points of a tile of rows that are summed up"""
     vector: int = 128
     """points of such a vector"""
     askers: int = 16
     """most points that ask another axis side by side: each is a row of a sweep"""
-    compared: int = 1 << 20
+    compared: int = 1 << 21
     """pairs of points that are compared by their keys; beyond, a launch before counts blocks of points"""
     counted: int = 256
     """points of such a block"""
@@ -46,11 +48,15 @@ class Limits:
     """most rows that a program takes along a fold"""
     spread: int = 2
     """programs for each processor, from where on they take more rows instead; up to here some share a long row"""
+    shared: int = 8
+    """most programs that share a long row"""
     many_spread: int = 4
     """the same for rows with lanes"""
     searching: int = 1
     """the same where each program searches for a number"""
     num_warps: int = 4
+    narrow: int = 256
+    """points at a time, up to which a program has one warp"""
     many: int = 2048
     """points that each point asks, or of a row, from where on a program has twice the warps"""
     one_warp: int = 256

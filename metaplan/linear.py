@@ -30,6 +30,13 @@ class Linear:
     def __sub__(self, other: Linear) -> Linear:
         return self + other.scaled(-1)
 
+    def shared(self, other: Linear) -> tuple[int, ...]:
+        """How many times ``other`` may be taken away so that an atom of both goes; once at least where they have one."""
+        own = dict(self.terms)
+        both = [(own[atom], k) for atom, k in other.terms if atom in own]
+        whole = (n // k for n, k in both if n % k == 0 and n // k > 1)
+        return (1, *dict.fromkeys(whole)) if both else ()
+
     def replaced(self, atom: ir.Expr, by: Linear) -> Linear:
         k = dict(self.terms)[atom]
         return self + Linear(0, ((atom, -k),)) + by.scaled(k)

@@ -42,3 +42,8 @@ def combine(op: Monoid, value: Array, row: Array, rows: int) -> Array:
         case Monoid.MIN:
             np.minimum.at(out, row, value)
     return out
+
+
+def overfull(axis: ir.Axis | None) -> str:
+    """What is said of points that the buffers of ``axis`` do not hold."""
+    return f"more points than the capacity of {axis.name if axis is not None else 'the batch'}"

@@ -196,6 +196,8 @@ class Program:
     reasons: tuple[tuple[str, str], ...]
     dependent: bool = False
     """Whether its kernels wait, inside, for the kernel that the device runs in front of them."""
+    linked: bool = False
+    """Whether each but the first may start before the one before it is done, and waits for it inside."""
 
     @property
     def texts(self) -> tuple[str, ...]:

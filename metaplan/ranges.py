@@ -84,9 +84,9 @@ class Ranges:
         if depth == 0 or not form.terms:
             return best
         for fact in given:
-            if any(atom == other for atom, _ in form.terms for other, _ in fact.terms):
-                rest = tuple(f for f in given if f is not fact)
-                best = max(best, self.lower(form - fact, rest, depth - 1))
+            rest = tuple(f for f in given if f is not fact)
+            for times in form.shared(fact):
+                best = max(best, self.lower(form - fact.scaled(times), rest, depth - 1))
         for atom, k in form.terms:
             best = max(best, self._substituted(form, atom, k, given, depth - 1))
         return best

@@ -17,9 +17,11 @@ from metaplan.limits import LIMITS as LIMITS
 from metaplan.limits import Limits as Limits
 from metaplan.looking import rows_along, sequence, sums_above, updated
 from metaplan.ranges import Ranges
+from metaplan.stored import of_stored
 from metaplan.sums import frame, normal, sums
 from metaplan.tallies import tallies
 from metaplan.target import Target
+from metaplan.warps import num_warps
 from metaplan.works import Partial as Partial
 from metaplan.works import Schedule as Schedule
 from metaplan.works import Tail as Tail
@@ -35,7 +37,7 @@ def schedule(
     """The choices for one launch of a plan on one target; a pure function of its arguments."""
     ranges = Ranges()
     works = _works(plan, ranges, limits)
-    works = [_sized(w, ranges, target, limits) for w in works]
+    works = [_sized(w, plan, ranges, target, limits) for w in works]
     tails = _tails(plan, target)
     reasons = [(w.name, _reason(w, ranges)) for w in works]
     reasons += [(t.name, f"{t.programs} fill {t.tile} cells at a time") for t in tails]
@@ -45,35 +47,12 @@ def schedule(
         plan,
         tuple(works),
         tuple(tails),
-        _num_warps(works, ranges, limits, alone=not kept),
+        num_warps(works, ranges, limits, alone=not kept),
         limits.scan_tile,
         tuple(reasons),
         tuple(partials),
         kept,
     )
-
-
-def _num_warps(works: list[Work], ranges: Ranges, limits: Limits, alone: bool) -> int:
-    """One where a single program goes along a fold: with more, they wait for each other at every point.
-
-    Twice as many where each program goes along many points or a long row: a turn waits for its loads, and more warps
-    have more of them in flight.
-    Not where other launches go before: they count blocks of points, so that each asks its own block only.
-    """
-    folds = [w for w in works if w.sequence is not None and not w.rows]
-    if folds:
-        widest = _widest(folds, ranges)
-        return 1 if widest <= limits.one_warp else limits.num_warps
-    many = alone and _widest(works, ranges) >= limits.many
-    lanes = [w.lanes for w in works if w.rows and not w.whole and w.lanes is not None]
-    long = any(ranges.bound(axis) >= limits.many for axis in lanes)
-    return 2 * limits.num_warps if many or long else limits.num_warps
-
-
-def _widest(works: Iterable[Work], ranges: Ranges) -> int:
-    """The most points that a point of ``works`` asks."""
-    every = (e for w in works for e in ir.walk(*w.roots) if isinstance(e, ir.Across))
-    return max((ranges.points(e.over) for e in every), default=1)
 
 
 def _partials(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Partial]:
@@ -238,7 +217,7 @@ def _loads(w: Write, state: ir.Input) -> list[ir.Load]:
     return [e for e in ir.walk(*w.roots()) if isinstance(e, ir.Load) and e.source == state]
 
 
-def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
+def _sized(w: Work, plan: ir.Plan, ranges: Ranges, target: Target, limits: Limits) -> Work:
     if not w.axes or (w.sequence is not None and not w.rows):
         return w
     room = max(target.processors * limits.waves // prod(c.count for c in w.copies), 1)
@@ -254,13 +233,13 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
         assert w.lanes is not None
         return replace(w, tile=power(ranges.bound(w.lanes)), programs=min(points, room))
     if _packs(w, ranges, limits):
-        w, points = replace(w, packed=True), _packed_rows(w, ranges)
+        w, points = _packed(w, plan, ranges), _packed_rows(w, ranges)
     if w.sequence is not None:
         rows = min(power(points // (limits.spread * target.processors)), limits.folded)
         return replace(w, rows_per_program=rows, programs=min(-(-points // rows), room))
     if w.lanes is None and not w.in_order:
         asks = _asks(w.roots, w.rows)
-        own = 32 if w.reduces else limits.vector
+        own = _summed(w, ranges, limits) if w.reduces else limits.vector
         most = _askers(points, target, limits) if asks else own
         rows = min(most, power(points))
         return replace(w, rows_per_program=rows, programs=min(-(-points // rows), room))
@@ -289,7 +268,9 @@ def _sized(w: Work, ranges: Ranges, target: Target, limits: Limits) -> Work:
     blocks = -(-points // rows)
     splits = 1
     if bound > tile and not (sums(w.roots) or rows_along(w.axes, w.roots)):
-        splits = max(1, min(-(-bound // tile), 4, limits.spread * target.processors // blocks))
+        splits = max(
+            1, min(-(-bound // tile), limits.shared, limits.spread * target.processors // blocks)
+        )
     programs = min(blocks, max(room // splits, 1)) * splits
     return replace(w, rows_per_program=rows, tile=tile, splits=splits, programs=programs)
 
@@ -317,12 +298,25 @@ def _packs(w: Work, ranges: Ranges, limits: Limits) -> bool:
     return all(e.over == root and not any(map(_sums_more, ir.walk(e.of))) for e in every)
 
 
+def _packed(w: Work, plan: ir.Plan, ranges: Ranges) -> Work:
+    """``w`` over live points; over those alone that are stored, where nobody has to hear of the others."""
+    held = of_stored(w, w.rows[1], plan, ranges)
+    return replace(w if held is None else held, packed=True, stored=held is not None)
+
+
 def _sums_more(e: ir.Expr) -> bool:
     return isinstance(e, ir.Scan | ir.Reduce | ir.RowScan | ir.Fold | ir.Sort | ir.Bisect)
 
 
 def _packed_rows(w: Work, ranges: Ranges) -> int:
     return ranges.capacity(w.rows[1]) * prod(ranges.bound(a) for a in w.rows[2:])
+
+
+def _summed(w: Work, ranges: Ranges, limits: Limits) -> int:
+    """How many rows a program sums up: their points are in one tile."""
+    every = (e.over for e in ir.near(*w.roots) if isinstance(e, ir.Reduce) and e.to is not None)
+    widest = max((ranges.bound(axis) for axis in every), default=1)
+    return max(min(limits.summed // power(widest), 32), 1)
 
 
 def _askers(points: int, target: Target, limits: Limits) -> int:

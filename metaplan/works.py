@@ -19,7 +19,8 @@ class Work:
     ``reduces`` says that a row is summed up over an axis below. The points of ``sequence`` come one
     after the other; ``whole``: all lanes of a row are in one tile. ``programs`` is for each of the
     ``copies`` whose lines are shared. ``packed``: the rows are the live points of a ragged axis one behind the
-    other, and each looks up what it belongs to; else every row has room for its longest. ``tallies``: a program has one
+    other, and each looks up what it belongs to; else every row has room for its longest. ``stored``: only those that the
+    buffers of that axis hold. ``tallies``: a program has one
     row, all of whose lanes are counted at once.
     """
 
@@ -38,6 +39,7 @@ class Work:
     whole: bool = False
     copies: tuple[ir.Which, ...] = ()
     packed: bool = False
+    stored: bool = False
     tallies: bool = False
 
     @property

@@ -29,6 +29,11 @@ class Packed:
         if (wanted := base.root().wanted) is not None:
             wanted.asked.add(self.root)  # their total is read off the same points
         self.live = base.plain(ir.Size(self.last, loc=self.last.loc))
+        capacity = base.shared.ranges.capacity(self.last)
+        if work.stored and base.shared.ranges.points(self.last) > capacity:
+            stored = base.shared.names.fresh(f"{self.last.name}_stored")
+            base.prelude.append(Let(stored, f"tl.minimum({self.live}, {capacity})"))
+            self.live = stored
         points = beside(base, self.root, (self.root,), bound, power(bound))
         self.count, self.end = (
             names.fresh(f"{self.last.name}_{word}") for word in ("count", "end")

@@ -21,6 +21,7 @@ from metaplan.tallies import Tally, tally
 from metaplan.text import ATOM
 
 _POINTS = 8192  # of all rows of a tile
+_WARP = 32  # lanes of a warp, which one instruction sums up
 _CARRIED = 4096  # the same where each lane carries what it has found from tile to tile
 
 
@@ -41,7 +42,8 @@ def swept(tile: Summing, e: ir.Across) -> Text:
     bound = 1
     for axis in axes:
         bound *= shared.ranges.bound(axis) if grid(e.over) else shared.ranges.capacity(axis)
-    wide = min(power(bound), max(_POINTS // rows, 16), 4 * shared.scan_tile)
+    least = _WARP if rows == 1 else 1
+    wide = min(max(power(bound), least), max(_POINTS // rows, 16), 4 * shared.scan_tile)
     out = asker.block(depth)
     name = shared.names.fresh(shared.names.wish(e) or f"{e.over.name}_{e.op.value}")
     form = Form.of(asker, level)

@@ -11,6 +11,7 @@ from metaplan.passes.apart import Apart
 from metaplan.passes.carried import seen
 from metaplan.passes.lazy import conjuncts
 from metaplan.passes.rewrite import Rewriter
+from metaplan.points import overfull
 from metaplan.ranges import Facts
 
 _I32 = DType.I32
@@ -224,7 +225,7 @@ class _Proof:
                 index = ir.Index(axis, loc=axis.loc)
                 room = ir.Const(axis.capacity, loc=axis.loc)
                 bad = ir.Bin(Op.LE, room, index, loc=axis.loc)
-                self._count(axis, bad, f"more points than the capacity of {axis.name}", axis.loc)
+                self._count(axis, bad, overfull(axis), axis.loc)
 
     def tail(self, o: ir.Output) -> ir.Output:
         """``o`` with a tail whose end can be counted in int32: no further than its buffer goes."""

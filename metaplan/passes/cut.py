@@ -11,6 +11,7 @@ from metaplan.passes.counting import Blocks
 from metaplan.passes.keeping import Keeper
 from metaplan.passes.last import last_wins
 from metaplan.passes.simplify import simplify
+from metaplan.points import overfull
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ class _Cut:
             for axis in ir.chain(stored.axis):
                 if not isinstance(axis, ir.Ragged) or axis.capacity is None:
                     continue
-                message = f"more points than the capacity of {axis.name}"
+                message = overfull(axis)
                 most = keeper.ranges.capacity(axis.parent) * keeper.ranges.bound(axis)
                 if most <= axis.capacity or (axis, message) in told:
                     continue

@@ -9,11 +9,12 @@ import numpy as np
 from metaplan import ir
 from metaplan.interp import apply
 from metaplan.ir import Const, DType, Op
+from metaplan.linear import facts
 from metaplan.passes.carried import unfolded
 from metaplan.passes.lazy import conjuncts
 from metaplan.passes.place import index
 from metaplan.passes.rewrite import Rewriter
-from metaplan.ranges import Ranges
+from metaplan.ranges import Facts, Ranges
 from metaplan.sums import collapsed
 
 
@@ -32,16 +33,20 @@ def _filled(o: ir.Output) -> ir.Output:
     return replace(o, tail=ir.Keep()) if isinstance(o.tail, ir.Fill) else o
 
 
+def _limited(e: ir.Expr) -> bool:
+    return any(isinstance(x, ir.Bin) and x.op in (Op.MIN, Op.MAX) for x in ir.near(e))
+
+
 def stored_at(axis: ir.Axis, ranges: Ranges) -> ir.Expr:
     """Where a point of ``axis`` is stored, as it is written after the passes."""
     return Rewriter(Simplify(ranges).rule).expr(index(axis))
 
 
 class Simplify:
-    """The rules; ``ranges`` decides those that need a bound."""
+    """The rules; ``ranges`` decides those that need a bound, wherever ``given`` holds."""
 
-    def __init__(self, ranges: Ranges) -> None:
-        self.ranges = ranges
+    def __init__(self, ranges: Ranges, given: Facts = ()) -> None:
+        self.ranges, self.given = ranges, given
 
     def rule(self, e: ir.Expr) -> ir.Expr | None:
         match e:
@@ -80,6 +85,9 @@ class Simplify:
             # a[i] if false => other
             case ir.Load(source, _, Const(0), other):
                 return Const(other, source.dtype, loc=e.loc)
+            # a[min(i, n)] if i < n => a[i] if i < n
+            case ir.Load(_, index, guard) if guard is not None and not self.given:
+                return self._guarded(e, guard) if any(map(_limited, index)) else None
             # nothing to search between => where the search begins
             case ir.Bisect(lo, hi) if self.ranges.of(hi).hi <= self.ranges.of(lo).lo:
                 return lo
@@ -96,6 +104,10 @@ class Simplify:
                 return ir.Size(over, loc=e.loc)
             case _:
                 return None
+
+    def _guarded(self, e: ir.Load, guard: ir.Expr) -> ir.Expr:
+        inside = Rewriter(Simplify(self.ranges, facts(guard)).rule)
+        return replace(e, index=tuple(map(inside.expr, e.index)))
 
     def _along(self, e: ir.RowScan | ir.Sort | ir.Fold) -> ir.Expr | None:
         match e:
@@ -169,7 +181,7 @@ class Simplify:
                 return None
 
     def _bounded(self, e: ir.Bin, x: ir.Expr, y: ir.Expr) -> ir.Expr | None:
-        a, b = self.ranges.of(x), self.ranges.of(y)
+        a, b = self.ranges.of(x, self.given), self.ranges.of(y, self.given)
         match e.op:
             # min(x, y) => x   for x <= y everywhere, max alike
             case Op.MIN if a.hi <= b.lo:

@@ -40,7 +40,7 @@ def make_step(
     from metaplan.runtime.device_step import DeviceStep, device_target
 
     where, arch = device_target(device)
-    built = build(plan, sizes, named(target or arch), dependent=dependent)
+    built = build(plan, sizes, named(target or arch), dependent=dependent, linked=True)
     report(plan, sizes, built, settings)
     return DeviceStep(built, where, lag)
 

@@ -22,7 +22,7 @@ LAYERS = (
     ("passes",),
     ("lang",),
     ("target", "program"),
-    ("writes", "works", "limits", "tallies", "schedule", "unrolling", "reach"),
+    ("writes", "works", "limits", "tallies", "stored", "warps", "schedule", "unrolling", "reach"),
     ("lower", "codegen", "explain"),
     ("compiler", "export"),
     ("cache", "debugging"),
