@@ -39,6 +39,9 @@ PREPARING = 0.8  # of the seconds go to compiling and recording at most
 CALLS, REPEATS = 20, 11
 SWEPT = (
     ("num_warps", (8, 2, 1)),
+    ("narrow", (0, 512)),
+    ("shared", (4, 16)),
+    ("summed", (1024, 1 << 14)),
     ("scan_tile", (2048, 8192, 4096, 512)),
     ("long_waves", (4, 16)),
     ("one_warp", (0, 1 << 12)),
@@ -48,7 +51,7 @@ SWEPT = (
     ("lanes", (1024, 256)),
     ("long", (2048, 512)),
     ("spread", (4, 1)),
-    ("vector", (32, 64)),
+    ("vector", (32, 64, 256)),
     ("folded", (8, 64)),
     ("packed", (32, 1 << 30)),
     ("compared", (1 << 20, 1 << 28)),
@@ -60,6 +63,13 @@ BOTH = (
     {"num_warps": 8, "askers": 1},
     {"num_warps": 16, "askers": 1},
     {"num_warps": 8, "wide_lanes": 128},
+    {"num_warps": 2, "waves": 8},
+    {"num_warps": 2, "waves": 16},
+    {"num_warps": 1, "waves": 16},
+    {"lanes": 1024, "wide_rows": 4, "wide_lanes": 128},
+    {"lanes": 1024, "wide_rows": 4, "wide_lanes": 128, "waves": 8},
+    {"lanes": 1024, "wide_rows": 4, "wide_lanes": 128, "num_warps": 2, "waves": 16},
+    {"lanes": 1024, "wide_rows": 2, "wide_lanes": 128, "num_warps": 1, "waves": 16},
     {"waves": 16, "wide_rows": 4},
     {"waves": 16, "wide_rows": 4, "wide_lanes": 256},
     {"waves": 8, "wide_rows": 8, "packed": 32},
@@ -99,7 +109,7 @@ class Varied(Beside):
         yield "as scheduled", self.base
         plan = self.setup.declare().ir
         if any(isinstance(size, Exact) for size in self.sizes.values()):
-            yield "live sizes read", build(plan, self.setup.sizes, self.base.target)
+            yield "live sizes read", build(plan, self.setup.sizes, self.base.target, linked=True)
         if FLAGS.search(self.base.source):
             yield "flags left out", edited(self.base, FLAGS, lambda m: f"{m[1]}pass")
         yield "nothing done", edited(self.base, BODY, lambda m: f"{m[0]}\n    return")
@@ -111,7 +121,7 @@ class Varied(Beside):
         seen = {self.base.program}
         for changes in (*({name: n} for name, tried in SWEPT for n in tried), *BOTH):
             limits = replace(LIMITS, **changes)
-            made = build(plan, self.sizes, self.base.target, limits)
+            made = build(plan, self.sizes, self.base.target, limits, linked=True)
             if made.program not in seen:
                 seen.add(made.program)
                 yield ", ".join(f"{name} {n}" for name, n in changes.items()), made
