@@ -39,7 +39,6 @@ PREPARING = 0.8  # of the seconds go to compiling and recording at most
 CALLS, REPEATS = 20, 11
 SWEPT = (
     ("num_warps", (8, 2, 1)),
-    ("narrow", (0, 512)),
     ("shared", (4, 16)),
     ("summed", (1024, 1 << 14)),
     ("scan_tile", (2048, 8192, 4096, 512)),

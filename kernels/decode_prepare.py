@@ -200,5 +200,5 @@ def launch(
         slot_mapping,
         seq_lens,
         flags,
-        num_warps=1,
+        num_warps=4,
     )

@@ -264,5 +264,5 @@ def launch(
         req,
         schedule,
         num_splits,
-        num_warps=1,
+        num_warps=4,
     )

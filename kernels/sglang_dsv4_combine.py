@@ -29,7 +29,7 @@ def sglang_dsv4_combine_cell(
     compressed_base_ptr,
     swa_base_ptr,
 ):
-    """combined_indices: one row of req x tok a program, cell in its lanes."""
+    """combined_indices: 4 rows of req x tok a program, cell in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 64)
     req_each = tl.arange(0, 64)
     req_counted = req_each < req_size
@@ -38,40 +38,42 @@ def sglang_dsv4_combine_cell(
     tok_stored = tl.minimum(req_total, 8192)
     tok_count = tl.where(req_counted, extend_seq_lens, 0)
     tok_end = tl.cumsum(tok_count, 0)
-    for row in range(program, tok_stored, 528):
-        tok_before = tok_end <= row
-        req = tl.sum(tok_before.to(tl.int32), 0)
-        tok_start = tl.sum(tl.where(tok_before, tok_count, 0), 0)
+    for block in range(program, tl.cdiv(tok_stored, 4), 528):
+        first_row = block * 4
+        row = first_row + tl.arange(0, 4)[:, None]
+        tok_before = tok_end[None, :] <= row
+        req = tl.sum(tok_before.to(tl.int32), 1, keep_dims=True)
+        tok_start = tl.sum(tl.where(tok_before, tok_count[None, :], 0), 1, keep_dims=True)
         tok_offset = row - tok_start
-        seq_lens = tl.load(seq_lens_ptr + req)
-        extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + req)
+        req_live = row < tok_stored
+        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
+        extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + req, mask=req_live, other=0)
         # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
         begin = tl.maximum(seq_lens - extend_seq_lens_2, 0)
-        compressed_base = tl.load(compressed_base_ptr + req)
-        swa_base = tl.load(swa_base_ptr + req)
-        # first = mp.maximum(begin - (window - 1), 0)
-        first_2 = tl.maximum(begin - 127, 0)
         # pos = begin + tok.offset
         pos = begin + tok_offset
         tok_value = pos + 1
         # have = mp.minimum((pos + 1) // ratio, topk)
         have = tl.minimum(tok_value // 4, 512)
+        compressed_base = tl.load(compressed_base_ptr + req, mask=req_live, other=0)
         # seen = mp.minimum(pos + 1, window)
         seen = tl.minimum(tok_value, 128)
-        for cell_first in range(0, 640, 512):
-            cell_offset = cell_first + tl.arange(0, 512)
-            cell_live = cell_offset < 640
+        swa_base = tl.load(swa_base_ptr + req, mask=req_live, other=0)
+        # first = mp.maximum(begin - (window - 1), 0)
+        first_2 = tl.maximum(begin - 127, 0)
+        for cell_first in range(0, 640, 128):
+            cell_offset = cell_first + tl.arange(0, 128)[None, :]
             cell_index = row * 640 + cell_offset
             # place = cell.offset - have
             place = cell_offset - have
             holds = place < 0
             # entry = topk_indices[tok, mp.minimum(cell.offset, topk - 1)]
-            entry = tl.load(topk_indices_ptr + row * topk_indices_stride + cell_offset, mask=cell_live & holds, other=0)
+            entry = tl.load(topk_indices_ptr + row * topk_indices_stride + cell_offset, mask=req_live & holds, other=0)
             # chosen = mp.where(entry >= 0, compressed_base + entry, -1)
             chosen = tl.where(0 <= entry, compressed_base + entry, -1)
             # near = mp.where(place < seen, swa_base + (pos - seen + 1 - first) + place, -1)
             near = tl.where(place < seen, swa_base + (pos - seen + 1 - first_2) + place, -1)
-            tl.store(combined_indices_ptr + cell_index, tl.where(holds, chosen, near), mask=cell_live)
+            tl.store(combined_indices_ptr + cell_index, tl.where(holds, chosen, near), mask=req_live)
 
 
 @triton.jit

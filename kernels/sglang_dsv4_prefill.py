@@ -181,7 +181,7 @@ def sglang_dsv4_prefill_cell_0(
     seq_lens_ptr,
     c0_combined_indices_ptr,
 ):
-    """c0_combined_indices: 16 rows of req x tok a program, cell_0 in its lanes."""
+    """c0_combined_indices: 4 rows of req x tok a program, cell_0 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 64)
     req_each = tl.arange(0, 64)
     req_counted = req_each < req_size
@@ -197,9 +197,9 @@ def sglang_dsv4_prefill_cell_0(
     first_2 = tl.maximum(begin - 127, 0)
     swa_length = seq_lens - first_2
     swa_start_count = tl.where(req_counted, swa_length, 0)
-    if program * 16 < tok_stored:
-        first_row = program * 16
-        row = first_row + tl.arange(0, 16)[:, None]
+    for block in range(program, tl.cdiv(tok_stored, 4), 528):
+        first_row = block * 4
+        row = first_row + tl.arange(0, 4)[:, None]
         tok_before = tok_end[None, :] <= row
         req = tl.sum(tok_before.to(tl.int32), 1, keep_dims=True)
         tok_start = tl.sum(tl.where(tok_before, tok_count[None, :], 0), 1, keep_dims=True)
@@ -207,6 +207,8 @@ def sglang_dsv4_prefill_cell_0(
         swa_start = tl.sum(tl.where(tok_before, swa_start_count[None, :], 0), 1, keep_dims=True)
         tok_offset = row - tok_start
         req_live = row < tok_stored
+        cell_0_offset = tl.arange(0, 128)[None, :]
+        cell_0_index = row * 128 + cell_0_offset
         seq_lens_2 = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
         extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + req, mask=req_live, other=0)
         begin_2 = tl.maximum(seq_lens_2 - extend_seq_lens_2, 0)
@@ -215,12 +217,9 @@ def sglang_dsv4_prefill_cell_0(
         # seen = mp.minimum(pos + 1, window)
         seen = tl.minimum(pos + 1, 128)
         first_3 = tl.maximum(begin_2 - 127, 0)
-        for cell_0_first in range(0, 128, 64):
-            cell_0_offset = cell_0_first + tl.arange(0, 64)[None, :]
-            cell_0_index = row * 128 + cell_0_offset
-            # near = mp.where(place < seen, behind + (pos - seen + 1 - first) + place, -1)
-            near = tl.where(cell_0_offset < seen, swa_start + (pos - seen + 1 - first_3) + cell_0_offset, -1)
-            tl.store(c0_combined_indices_ptr + cell_0_index, near, mask=req_live)
+        # near = mp.where(place < seen, behind + (pos - seen + 1 - first) + place, -1)
+        near = tl.where(cell_0_offset < seen, swa_start + (pos - seen + 1 - first_3) + cell_0_offset, -1)
+        tl.store(c0_combined_indices_ptr + cell_0_index, near, mask=req_live)
 
 
 @triton.jit
@@ -296,7 +295,7 @@ def sglang_dsv4_prefill_cell_256(
     max_seq_len_ptr,
     c128_combined_indices_ptr,
 ):
-    """c128_combined_indices: 16 rows of req x tok a program, cell_256 in its lanes."""
+    """c128_combined_indices: 4 rows of req x tok a program, cell_256 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 64)
     req_each = tl.arange(0, 64)
     req_counted = req_each < req_size
@@ -316,9 +315,9 @@ def sglang_dsv4_prefill_cell_256(
     whole_length = tl.maximum(max_seq_len // 128, 1)
     whole_start_count = tl.where(req_counted, whole_length, 0)
     req_total_2 = tl.sum(tl.where(req_counted, whole_length, 0))
-    if program * 16 < tok_stored:
-        first_row = program * 16
-        row = first_row + tl.arange(0, 16)[:, None]
+    for block in range(program, tl.cdiv(tok_stored, 4), 528):
+        first_row = block * 4
+        row = first_row + tl.arange(0, 4)[:, None]
         tok_before = tok_end[None, :] <= row
         req = tl.sum(tok_before.to(tl.int32), 1, keep_dims=True)
         tok_start = tl.sum(tl.where(tok_before, tok_count[None, :], 0), 1, keep_dims=True)
@@ -341,8 +340,8 @@ def sglang_dsv4_prefill_cell_256(
         # c128_swa_base=whole.size + swa.indptr
         c128_swa_base = req_total_2 + swa_start
         first_3 = tl.maximum(begin_2 - 127, 0)
-        for cell_256_first in range(0, 384, 64):
-            cell_256_offset = cell_256_first + tl.arange(0, 64)[None, :]
+        for cell_256_first in range(0, 384, 128):
+            cell_256_offset = cell_256_first + tl.arange(0, 128)[None, :]
             cell_256_index = row * 384 + cell_256_offset
             # place = cell.offset - have
             place = cell_256_offset - entries
@@ -424,7 +423,7 @@ def sglang_dsv4_prefill(
     c128_combined_lens_ptr,  # int32[tok], tail: keep
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """1282 programs; each kind of work takes a range of them."""
+    """1314 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 1:
         sglang_dsv4_prefill_req(
@@ -443,28 +442,28 @@ def sglang_dsv4_prefill(
             program - 65, req_size_ptr, seq_lens_ptr, extend_seq_lens_ptr, swa_token_ids_ptr,
             full_to_swa_ptr, req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 641:
+    elif program < 657:
         sglang_dsv4_prefill_cell_0(
             program - 129, req_size_ptr, extend_seq_lens_ptr, seq_lens_ptr, c0_combined_indices_ptr,
         )
-    elif program < 705:
+    elif program < 721:
         sglang_dsv4_prefill_packed(
-            program - 641, req_size_ptr, seq_lens_ptr, c4_token_ids_ptr, req_to_token_ptr,
+            program - 657, req_size_ptr, seq_lens_ptr, c4_token_ids_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 769:
+    elif program < 785:
         sglang_dsv4_prefill_whole(
-            program - 705, req_size_ptr, max_seq_len_ptr, c128_token_ids_ptr, seq_lens_ptr,
+            program - 721, req_size_ptr, max_seq_len_ptr, c128_token_ids_ptr, seq_lens_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 1281:
+    elif program < 1313:
         sglang_dsv4_prefill_cell_256(
-            program - 769, req_size_ptr, extend_seq_lens_ptr, seq_lens_ptr, max_seq_len_ptr,
+            program - 785, req_size_ptr, extend_seq_lens_ptr, seq_lens_ptr, max_seq_len_ptr,
             c128_combined_indices_ptr,
         )
     else:
         sglang_dsv4_prefill_req_tail(
-            program - 1281, req_size_ptr, query_start_loc_ptr, max_seq_len_ptr, seq_lens_ptr,
+            program - 1313, req_size_ptr, query_start_loc_ptr, max_seq_len_ptr, seq_lens_ptr,
             extend_seq_lens_ptr, swa_offsets_ptr, c4_compressed_base_ptr, c128_compressed_base_ptr,
         )
 
@@ -551,7 +550,7 @@ def launch(
         c128_combined_lens: int32[tok], tail: keep
         flags: int32[2]: broken promises, counted
     """
-    sglang_dsv4_prefill[(1282,)](
+    sglang_dsv4_prefill[(1314,)](
         seq_lens,
         extend_seq_lens,
         req_pool_indices,

@@ -183,5 +183,5 @@ def launch(
         last_steps,
         next_token_ids,
         flags,
-        num_warps=1,
+        num_warps=4,
     )

@@ -244,5 +244,5 @@ def launch(
         extend_seq_lens,
         extend_start_locs,
         extend_positions,
-        num_warps=1,
+        num_warps=4,
     )

@@ -117,5 +117,5 @@ def launch(
         state_indices_0,
         state_indices_1,
         state_indices_2,
-        num_warps=1,
+        num_warps=4,
     )

@@ -42,6 +42,10 @@ class Limits:
     """most rows that a program takes beside lanes"""
     packed: int = 32
     """rows of more points are not padded to their bound: each point looks up its row"""
+    packed_rows: int = 4
+    """most of them that a program takes beside lanes"""
+    packed_lanes: int = 128
+    """the tile of such rows, of up to ``long`` points"""
     sought: int = 4096
     """most rows that it looks among"""
     folded: int = 32
@@ -55,8 +59,6 @@ class Limits:
     searching: int = 1
     """the same where each program searches for a number"""
     num_warps: int = 4
-    narrow: int = 256
-    """points at a time, up to which a program has one warp"""
     many: int = 2048
     """points that each point asks, or of a row, from where on a program has twice the warps"""
     one_warp: int = 256

@@ -258,7 +258,14 @@ def _sized(w: Work, plan: ir.Plan, ranges: Ranges, target: Target, limits: Limit
     if bound >= limits.turns * limits.long:
         room = max(target.processors * limits.long_waves // prod(c.count for c in w.copies), 1)
     alone = _scans_lanes(w) and (bound > limits.short or points * bound > limits.recompute)
-    if not (bound > limits.lanes or alone or _asks(w.roots, w.axes)):
+    alone = alone or _asks(w.roots, w.axes)
+    if w.packed and not (long or alone):
+        rows = max(
+            1, min(power(points // (limits.many_spread * target.processors)), limits.packed_rows)
+        )
+        tile = min(power(bound), limits.packed_lanes if rows > 1 else limits.long)
+        return replace(w, rows_per_program=rows, tile=tile, programs=min(-(-points // rows), room))
+    if not (bound > limits.lanes or alone):
         spread = limits.searching if _searches(w) else limits.many_spread
         rows = max(1, min(power(points // (spread * target.processors)), limits.wide_rows))
     widest = limits.long if long else limits.lanes if rows == 1 else limits.wide_lanes
