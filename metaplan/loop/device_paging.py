@@ -48,7 +48,7 @@ class DevicePaging:
 
     @property
     def free(self) -> int:
-        """Pages that nobody was promised; that no upper bound needs, with ``overcommit``."""
+        """Pages that nobody was promised; with ``overcommit``, that no upper bound needs: negative where they are short."""
         used = int(self._host.wanted().sum()) if self.overcommit else self._promised
         return self.pages - 1 - used
 

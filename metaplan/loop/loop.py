@@ -205,7 +205,8 @@ class Loop:
     def flush(self) -> None:
         """Sends what changed now; a step does it by itself."""
         changes = self._open()
-        if changes:
+        # Where the next step would be refused for its pages, what gives it those has to wait for more to leave.
+        if changes and self.pool.free >= 0:
             assert self._sender is not None
             self._sender.send(changes)
 
@@ -239,7 +240,7 @@ class Loop:
         return [self._read() for _ in range(len(self._flights))]
 
     def flags(self) -> dict[str, int]:
-        """How often a row outgrew what was reserved, by line of the plan; 0 of them by the bounds. Waits."""
+        """How often a row outgrew its pages or found too few, by line of the plan; 0 of them by the bounds. Waits."""
         self._open()
         assert self._plans is not None
         return self._plans.flags()

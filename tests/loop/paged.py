@@ -95,6 +95,7 @@ class Traffic:
     seed: int
     words: int = 97
     longest: int = LONGEST
+    entering: int = 2
     _live: list[mp.Request] = field(default_factory=list)
     _asked: int = 0
 
@@ -107,7 +108,7 @@ class Traffic:
         for request in live:
             if self.rng.random() < 0.03:
                 self.loop.finish(request)
-        for _ in range(int(self.rng.integers(0, 3))):
+        for _ in range(int(self.rng.integers(0, self.entering + 1))):
             length = int(self.rng.integers(1, self.longest // 2))
             most = int(self.rng.integers(1, self.longest - length))
             prompt = self.rng.integers(0, self.words, length).tolist()

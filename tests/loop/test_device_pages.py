@@ -59,9 +59,9 @@ def test_every_step_is_that_of_the_host_s_pages(options):
     there = Traffic(*made(**options, paging="device"), seed=7, words=words)
     late = 0
     for _ in range(100):
-        for traffic in (hosted, there):
-            traffic.change()
-            traffic.loop.flush()
+        for side in (hosted, there):
+            side.change()
+            side.loop.flush()
         conserved(there.loop)
         pages, launched = needed(there.loop), there.loop.launched
         assert hosted.step() == there.step()
@@ -102,6 +102,24 @@ def test_the_host_sends_who_enters_and_leaves_and_no_page(monkeypatch):
     while hosted.busy:
         hosted.step()
     assert len(sent) > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "graph", "behind"),
+    [
+        ({}, 2, 0),
+        ({"overlap": True}, 3, 1),
+        ({"paging": "device"}, 3, 2),
+        ({"paging": "device", "overlap": True}, 5, 5),
+        ({"paging": "device", "drafts": 3}, 3, 2),
+    ],
+)
+def test_launches_of_a_step_and_behind_a_change(options, graph, behind):
+    """What docs/loop.md says of them; a plan is one launch."""
+    plans = made(**options)[0]._plans
+    step = (*plans.front, *plans.beside, *plans.back)
+    assert all(one.launches == 1 for one in (*step, *plans.fresh, plans.change))
+    assert (len(step), len(plans.fresh)) == (graph, behind)
 
 
 def test_a_row_that_is_over_beyond_the_bucket_gives_its_pages_back():
@@ -231,6 +249,7 @@ def test_more_than_fits_may_be_admitted(lag, drafts):
                 traffic.step()
             except mp.CallError:
                 loop.finish(next(one for one in traffic._live if one.live))
+                loop.flush()
                 preempted += 1
             else:
                 break
