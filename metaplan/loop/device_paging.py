@@ -1,12 +1,14 @@
 # pyright: basic
 """Pages that the device gives to rows, for their true lengths: the host counts what it may promise.
 
-The device never runs dry. Take the pages that rows have right behind a change of the host: rows that are over have
-none, because the change is followed by the plan that takes theirs back, and then by the one that gives. A live row has at
-most what its request was promised, and its request still counts, because the host hears of an end late. All promises
-together are at most the pages, and until the next change no request enters. With ``overcommit`` the pages for the upper
-bound of each length take the place of the promise; as that grows, the host says so on the device when it takes a request
-out of its count.
+The device never runs dry. The host promises a request all pages that it may ever need, and counts them until it has read
+its end; all promises together are at most the pages. Behind every change the device first takes back what is over, so that
+then only rows have pages whose requests are counted, each no more than it was promised. Until the next change no request
+enters: rows grow within their promises, and one that ends still has its own.
+
+With ``overcommit`` the host counts pages for the upper bound of each length instead, and launches no step for which they
+are too few. What a request had may then be given to rows that grow, not only to one that enters: the host says of each
+that is over that it leaves, and that is a change.
 """
 
 from __future__ import annotations
