@@ -36,6 +36,9 @@ WITHOUT_PEER = {
     "decode_advance": "a plain loop, in tests/loop",
     "decode_commit": "a plain loop, in tests/loop",
     "decode_change": "a plain loop, in tests/loop",
+    "decode_grow": "lists of pages, in tests/interp; the host's own pages, in tests/loop",
+    "decode_shrink": "lists of pages, in tests/interp; the host's own pages, in tests/loop",
+    "decode_enter": "loops, in tests/interp; the host's own pages, in tests/loop",
     "transformers_decode": "model.generate itself, in tests/adapters: no function computes it alone",
 }
 """What a shipped plan that no peer runs beside is compared with instead."""

@@ -1,7 +1,7 @@
 # pyright: basic
 """Soak: an hour of real traffic through the decode loop, every request's tokens beside a plain loop's.
 
-    python -m bench.soak TRACE.csv [--device cpu] [--rows 64] [--lag 2] [--drafts 0] [--requests N] [--seconds T] --out FILE
+    python -m bench.soak TRACE.csv [--device cpu] [--rows 64] [--lag 2] [--drafts 0] [--paging host|device] [--requests N] [--seconds T] --out FILE
 
 The model is the smallest that notices a wrong cache: a token is the position-weighted sum of all numbers in a request's
 pages. Requests arrive in the order of the trace, as fast as they fit; prompts and answers have the trace's lengths. At
@@ -62,6 +62,8 @@ class Soak:
                     self._judge(request.key)
             if step % every == 0:
                 self._truth(step)
+                if lost := self._lost():
+                    self.wrong.append(f"step {step}: {lost} pages are lost, or had by two")
                 last_memory = memory(self.loop.device)
                 first_memory = first_memory or (last_memory if step >= 3 * every else None)
             cut = cut or time.perf_counter() - start > seconds
@@ -124,8 +126,22 @@ class Soak:
             self.wrong.append(f"requests {sorted(self._out)[:5]} never ended")
         if (left := self.loop.pool.pages - 1 - self.loop.pool.free) != 0:
             self.wrong.append(f"{left} pages never came back")
+        if (lost := self._lost()) != 0:
+            self.wrong.append(f"{lost} pages of the device are lost, or had by two")
         if flags := self.loop.flags():
             self.wrong.append(f"flags: {flags}")
+
+    def _lost(self) -> int:
+        """Pages that are neither free nor a row's on the device, or both; waits for the device."""
+        held = self.loop.free_pages
+        if held is None:
+            return 0
+        counts = (self.loop.state.reserved // self.loop.settings.page).tolist()
+        seen = np.zeros(self.loop.pool.pages, np.int64)
+        np.add.at(seen, held.stack[: int(held.here.free)].cpu().numpy(), 1)
+        for row, count in enumerate(counts):
+            np.add.at(seen, self.loop.state.block_table[row, :count].cpu().numpy(), 1)
+        return int((seen[1:] != 1).sum())
 
 
 def memory(device: torch.device) -> dict[str, int]:
@@ -153,6 +169,7 @@ def main() -> None:
         longest=longest,
         drafts=asked.drafts,
         lag=asked.lag,
+        paging=asked.paging,
         vocabulary=words,
         device=asked.device,
     )
@@ -167,6 +184,7 @@ def main() -> None:
         "rows": asked.rows,
         "lag": asked.lag,
         "drafts": asked.drafts,
+        "paging": asked.paging,
         **made,
         "machine": machine(),
     }
@@ -186,6 +204,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--page", type=int, default=16)
     parser.add_argument("--lag", type=int, default=2)
     parser.add_argument("--drafts", type=int, default=0)
+    parser.add_argument("--paging", choices=("host", "device"), default="host")
     parser.add_argument("--requests", type=int, default=1 << 40)
     parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--every", type=int, default=500)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 HEAD = [
-    "trace", "on", "rows", "K", "lag", "requests", "tokens", "steps", "other than a plain loop's",
+    "trace", "on", "rows", "K", "lag", "pages with", "requests", "tokens", "steps", "other than a plain loop's",
     "bound above truth (may be)", "flags", "bytes early, late", "seconds",
 ]  # fmt: skip
 
@@ -30,6 +30,7 @@ def _row(run: dict[str, Any]) -> list[str]:
         str(run["rows"]),
         str(run["drafts"]),
         str(run["lag"]),
+        f"the {run.get('paging', 'host')}",
         f"{run['requests']:,} of {run['of']:,}",
         f"{run['tokens']:,}",
         f"{run['steps']:,}",

@@ -32,6 +32,37 @@ def loop_overlap(drafts: int) -> CallError:
     )
 
 
+def loop_paging(paging: str) -> CallError:
+    if paging == "device":
+        return CallError(
+            'fenced=True holds back pages that the host gives, and with paging="device" it gives none',
+            hint="leave out fenced=True; where a prompt is written on another stream, that stream waits for "
+            "this one behind request.slots()",
+        )
+    return CallError(f"paging is {paging!r}", hint='write paging="host" or paging="device"')
+
+
+def loop_pages_unknown(row: int) -> CallError:
+    return CallError(
+        'with paging="device" the host does not know which pages a request has',
+        hint=f"request.slots(0, n) is a tensor on the device; loop.state.block_table[{row}] has the pages there",
+    )
+
+
+def loop_slots_over() -> CallError:
+    return CallError(
+        "the request is over, and its pages may be another's",
+        hint="ask for the slots of a prompt between loop.admit() and the next loop.step()",
+    )
+
+
+def loop_slots_beyond(stop: int, room: int) -> CallError:
+    return CallError(
+        f"slots up to position {stop}, and the request enters with pages for {room} tokens",
+        hint="ask for those of its prompt; a step's own are in batch.slot_mapping",
+    )
+
+
 def loop_too_long(length: int, most: int, longest: int) -> CallError:
     return CallError(
         f"a request of {length} tokens that generates {most} more does not fit into sequences of {longest}",

@@ -19,7 +19,7 @@ class Changes:
     """Rows that were given a request or lost theirs, and the pages that rows were given.
 
     Args:
-        cells: the most page numbers of one transfer.
+        cells: the most page numbers of one transfer; 0 where the device gives the pages.
     """
 
     cells: int
@@ -57,7 +57,9 @@ class Changes:
         """The inputs of one launch after the other: one, but where there are more pages than cells."""
         entries = self._entries
         for patches in _split(list(self._patches.values()), self.cells):
-            transfer: Transfer = {"entry": len(entries), "patch": len(patches)}
+            transfer: Transfer = {"entry": len(entries)}
+            if self.cells:
+                transfer["patch"] = len(patches)
             if entries:
                 lengths, limits, tokens = zip(*entries.values(), strict=True)
                 transfer |= {

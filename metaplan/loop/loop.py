@@ -14,8 +14,11 @@ from metaplan.loop.batch import Batch
 from metaplan.loop.beside import Beside
 from metaplan.loop.bounds import Bounds
 from metaplan.loop.changes import Changes
+from metaplan.loop.device_paging import DevicePaging
+from metaplan.loop.free_pages import FreePages
 from metaplan.loop.host import Host, Launched
-from metaplan.loop.pages import Pool
+from metaplan.loop.host_paging import HostPaging
+from metaplan.loop.paging import Paging
 from metaplan.loop.plans import Plans, Ways
 from metaplan.loop.recording import Forward, Recording, buckets_for
 from metaplan.loop.request import Request
@@ -24,16 +27,14 @@ from metaplan.loop.sender import Sender
 from metaplan.loop.state import State
 from metaplan.plans.decode_loop import Settings
 
-SOON = 8
-"""Steps: a row that needs a page within so many gets it with the next transfer."""
-
 
 class Loop:
     """Requests that decode together, their state on the device, their results read ``lag`` steps late.
 
     A step is one graph: the plan that prepares it, the model, the plan that commits what was sampled. The host
     launches it, reads what the step ``lag`` before produced, and sends what changed, if anything did. It never needs
-    a count that the device has not told yet: pages are reserved for an upper bound (see ``loop.bounds``).
+    a count that the device has not told yet: it reserves pages for an upper bound (see ``loop.bounds``), or leaves the
+    pages to the device, which knows.
 
     Args:
         rows: the most requests at a time.
@@ -47,6 +48,8 @@ class Loop:
         vocabulary: token ids lie below.
         overcommit: admits requests whose longest outputs would not fit together; ``step`` raises when they do not.
         fenced: pages come back only after the steps in flight, for prompts that are written on another stream.
+        paging: "host": it has the free pages, and sends rows those that are new. "device": each step gives rows what
+            they need and takes back what is over; the host counts, and sends none.
         device: "cuda", or "cpu": the plans in NumPy, no graph, the same results.
     """
 
@@ -64,12 +67,15 @@ class Loop:
         vocabulary: int = 1 << 20,
         overcommit: bool = False,
         fenced: bool = False,
+        paging: str = "host",
         device: str | torch.device = "cuda",
     ) -> None:
         _positive(rows=rows, pages=pages, page=page, longest=longest, vocabulary=vocabulary)
         if drafts < 0 or lag < 0:
             raise catalogue.loop_number("drafts" if drafts < 0 else "lag", min(drafts, lag), 0)
         self.settings = Settings(drafts, page, longest, pages, vocabulary, tuple(stop))
+        if paging not in ("host", "device") or (fenced and paging == "device"):
+            raise catalogue.loop_paging(paging)
         self.device = torch.device(device)
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise catalogue.no_device(str(device))
@@ -79,10 +85,21 @@ class Loop:
         self.state = State.empty(self.settings, rows, self.device)
         self.results = Results(lag + 1, rows, self.settings.queries, self.device)
         self.host = Host(self.bounds, rows, page)
-        self.pool = Pool(pages, fenced=fenced)
-        self.overcommit = overcommit
+        self.free_pages = (
+            FreePages.all_of(self.settings, self.state) if paging == "device" else None
+        )
+        self.pool: Paging = (
+            HostPaging(self.host, pages, overcommit=overcommit, fenced=fenced)
+            if paging == "host"
+            else DevicePaging(
+                self.host,
+                pages,
+                overcommit=overcommit,
+                table=self.state.block_table,
+                flush=self.flush,
+            )
+        )
         self.launched = 0
-        self._promised = 0
         self._flights: deque[Launched] = deque()
         self._changes: Changes | None = None
         self._plans: Plans | None = None
@@ -117,7 +134,9 @@ class Loop:
             raise catalogue.loop_overlap(self.settings.drafts)
         self.bounds = self.host.bounds = Bounds(self.settings.drafts, self.lag, int(overlap))
         ways = Ways(counted, drafted, overlap, dependent)
-        plans = Plans(self.settings, self.state, self.results.tensor, ways, self.lag + 1)
+        plans = Plans(
+            self.settings, self.state, self.results.tensor, ways, self.lag + 1, self.free_pages
+        )
         self._plans, self._changes = plans, Changes(plans.cells)
         self._sender = Sender(plans, self.device)
         beside = Beside(plans, self.device)
@@ -143,9 +162,7 @@ class Loop:
 
     def fits(self, length: int, most: int) -> bool:
         """Whether a request of ``length`` tokens that generates ``most`` can be admitted now."""
-        now, whole = self._needs(length, length + most)
-        enough = now <= self.pool.free and (self.overcommit or whole <= self._spare())
-        return self.host.room > 0 and enough
+        return self.host.room > 0 and self.pool.fits(*self._needs(length, length + most))
 
     def admit(
         self, *, length: int, token: int | torch.Tensor, most: int, key: object = None
@@ -166,15 +183,14 @@ class Loop:
             raise catalogue.loop_too_long(length, most, self.settings.longest)
         if not self.fits(length, most):
             needs = self._needs(length, limit)
-            raise catalogue.loop_full(self.host.room, self._spare(), needs)
+            raise catalogue.loop_full(self.host.room, self.pool.spare, needs)
         changes = self._open()
         row = self.host.row()
-        request = Request(key, row, self.settings.page, limit)
+        request = self.pool.request(key, row, length, limit)
         self.host.enter(request, length)
-        self._promised += self._needs(length, limit)[1]
         on_device = isinstance(token, torch.Tensor)
         changes.enter(row, length, limit, 0 if on_device else int(token))
-        self._grow(row, self._needs(length, limit)[0])
+        self.pool.enter(request, self._needs(length, limit)[0], changes)
         if on_device:
             self.flush()
             self.state.last_tokens[row : row + 1].copy_(token.view(1), non_blocking=True)
@@ -189,7 +205,8 @@ class Loop:
     def flush(self) -> None:
         """Sends what changed now; a step does it by itself."""
         changes = self._open()
-        if changes:
+        # Where the next step would be refused for its pages, what gives it those has to wait for more to leave.
+        if changes and self.pool.free >= 0:
             assert self._sender is not None
             self._sender.send(changes)
 
@@ -206,7 +223,7 @@ class Loop:
         Raises:
             CallError: with ``overcommit``, the pages are not there; nothing was launched.
         """
-        self._reserve()
+        self.pool.reserve(self._open())
         self.flush()
         if top := self.host.top:
             assert self._recording is not None
@@ -223,7 +240,7 @@ class Loop:
         return [self._read() for _ in range(len(self._flights))]
 
     def flags(self) -> dict[str, int]:
-        """How often a row outgrew what was reserved, by line of the plan; 0 of them by the bounds. Waits."""
+        """How often a row outgrew its pages or found too few, by line of the plan; 0 of them by the bounds. Waits."""
         self._open()
         assert self._plans is not None
         return self._plans.flags()
@@ -247,41 +264,8 @@ class Loop:
         first = min(length + self.bounds.reach, limit)
         return -(-first // page), -(-limit // page)
 
-    def _spare(self) -> int:
-        """Pages that no live request was promised; those that are free, with ``overcommit``."""
-        if self.overcommit:
-            return self.pool.free
-        return self.pool.pages - 1 - self.pool.away - self._promised
-
-    def _reserve(self) -> None:
-        """Every live row has pages for its upper bound and one step more.
-
-        Where one row needs a page, those that need one soon get theirs with it: a transfer costs what is in it little.
-        """
-        host = self.host
-        more = host.wanted() - host.owned
-        if (more <= 0).all():
-            return
-        soon = host.wanted(SOON) - host.owned
-        if not self.overcommit and int(np.maximum(soon, 0).sum()) <= self.pool.free:
-            more = soon
-        short = np.flatnonzero(more > 0)
-        counts = more[short]
-        if int(counts.sum()) > self.pool.free:
-            raise catalogue.loop_out_of_pages(int(counts.sum()), self.pool.free)
-        for row, count in zip(short.tolist(), counts.tolist(), strict=True):
-            self._grow(row, count)
-
-    def _grow(self, row: int, count: int) -> None:
-        request: Request = self.host.requests[row]
-        pages = self.pool.take(count)
-        self._open().grow(row, int(self.host.owned[row]), pages)
-        request.grow(pages)
-        self.host.owned[row] += count
-
     def _release(self, request: Request) -> None:
-        self._promised -= -(-request.limit // self.settings.page)
-        self.pool.give(request.pages, launched=self.launched)
+        self.pool.leave(request, self.launched, self._open())
         self.host.leave(request)
 
     def _open(self) -> Changes:

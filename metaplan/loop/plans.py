@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from metaplan.lang.plan import Plan
 from metaplan.loop.changes import Changes
+from metaplan.loop.free_pages import FreePages
 from metaplan.loop.state import State
 from metaplan.phases import Phase
 from metaplan.plans.decode_loop import (
@@ -20,6 +22,7 @@ from metaplan.plans.decode_loop import (
     decode_commit,
     decode_prepare,
 )
+from metaplan.plans.decode_pages import decode_enter, decode_grow, decode_shrink
 from metaplan.runtime.step import Step
 
 TOKENS = ("last_tokens",)
@@ -48,18 +51,29 @@ class Plans:
 
     Attributes:
         outputs: what the model reads, by name.
-        fresh: what must run once more behind a change, because it ran for the next step already.
+        grow: gives rows their pages in a step, where the device does.
+        entered: takes back and gives, where rows have a new owner.
+        fresh: what runs behind a change: rows that enter need pages before their prompts are written, and what ran for
+            the next step already must run once more.
     """
 
+    grow: tuple[Step, ...] = ()
+    entered: tuple[Step, ...] = ()
     front: tuple[Step, ...]
     beside: tuple[Step, ...]
     back: tuple[Step, ...]
     fresh: tuple[Step, ...]
 
     def __init__(
-        self, settings: Settings, state: State, results: torch.Tensor, ways: Ways, lag: int
+        self,
+        settings: Settings,
+        state: State,
+        results: torch.Tensor,
+        ways: Ways,
+        lag: int,
+        free: FreePages | None = None,
     ) -> None:
-        self.settings, self.state, self.ways = settings, state, ways
+        self.settings, self.state, self.ways, self.free = settings, state, ways, free
         self._where = {"device": str(state.lengths.device), "lag": lag}
         rows = results.shape[1]
         self._sizes = {"row": rows, "page": settings.width}
@@ -70,7 +84,8 @@ class Plans:
         self.turn = self._filled(0, rows)
         self._front()
         self._back(results)
-        self.cells = max(settings.width, 4 * rows)
+        # Page numbers travel only where the host has them.
+        self.cells = max(settings.width, 4 * rows) if free is None else 0
         self._change()
 
     def _front(self) -> None:
@@ -78,19 +93,41 @@ class Plans:
 
         What needs one is then the last token of each row, which the commit has put where the model reads it.
         """
-        whole, state = decode_prepare(self.settings), self._state()
+        state, paged = self._state(), self.free is not None
+        if self.free is not None:
+            self._paging(self.free, state)
+            state |= self.free.back()
         if not self.ways.overlap:
+            whole = (
+                decode_prepare(self.settings, shrink=True)
+                if paged
+                else decode_prepare(self.settings)
+            )
             prepare = self._compiled(whole, **state)
-            self.front, self.beside, self.fresh = (prepare,), (), ()
+            self.front, self.beside, self.fresh = (*self.grow, prepare), (), self.entered
             self.outputs = dict(prepare.outputs)
+            # A warm-up passes by a plan that changes a state; to the model every row is padding then.
+            self.outputs["slot_mapping"].fill_(-1)
             return
+        whole = decode_prepare(self.settings)
         phase = whole.phases(token=TOKENS, count=COUNTS)
         early = [name for name, needs in phase.items() if needs is not Phase.TOKEN]
         assert set(phase) - set(early) == {"input_ids"}
         rest = self._compiled(whole.only(*early), **state)
+        shrink = (self._compiled(decode_shrink(self.settings), **state),) if paged else ()
         advance = self._compiled(decode_advance(self.settings), **state)
-        self.front, self.beside, self.fresh = (), (advance, rest), (rest,)
+        ready = (*self.grow, rest, *shrink)
+        self.front, self.beside, self.fresh = (), (advance, *ready), (*self.entered, *ready)
         self.outputs = {"input_ids": self.state.last_tokens.unsqueeze(1), **rest.outputs}
+
+    def _paging(self, free: FreePages, state: dict[str, torch.Tensor]) -> None:
+        """The plans that give pages: in a step, and behind a change where what is over has to come back first."""
+        forth, back = state | free.forth(), state | free.back()
+        self.grow = (self._compiled(decode_grow(self.settings), **forth),)
+        self.entered = (
+            self._compiled(decode_shrink(self.settings), **forth),
+            self._compiled(decode_grow(self.settings, entering=True), **back),
+        )
 
     def _back(self, results: torch.Tensor) -> None:
         ways, drafts = self.ways, self.settings.drafts
@@ -116,12 +153,17 @@ class Plans:
 
     def _change(self) -> None:
         rows = self._sizes["row"]
-        sizes = {"entry": rows, "patch": rows, "cell": self.cells}
-        self.change = decode_change(self.settings).compile(**self._sizes, **sizes, **self._where)
+        sizes = {"row": rows, "entry": rows}
+        plan = decode_enter(self.settings)
+        if self.free is None:
+            plan = decode_change(self.settings)
+            sizes |= self._sizes | {"patch": rows, "cell": self.cells}
+        self.change = plan.compile(**sizes, **self._where)
         names = [name for name in self.change.arguments if name in self._state()]
         nothing = np.zeros(0, np.int32)
         hosted = {n: nothing for n, slot in self.change.arguments.items() if slot.staged}
-        self.change.bind(**self.state.of(*names), **hosted, entry=0, patch=0)
+        live = {name: 0 for name in ("entry", "patch") if name in sizes}
+        self.change.bind(**self.state.of(*names), **hosted, **live)
 
     def _compiled(self, plan: Plan, **given: Any) -> Step:
         """A plan bound to what it takes of ``given``."""
@@ -146,5 +188,7 @@ class Plans:
 
     def flags(self) -> dict[str, int]:
         """Promises that the data broke, by line of a plan. Waits for the GPU."""
-        every = (*self.front, *self.beside, *self.back, self.change)
-        return {line: count for step in every for line, count in step.flags().items()}
+        counts = Counter[str]()
+        for step in {*self.front, *self.beside, *self.fresh, *self.back, self.change}:
+            counts.update(step.flags())
+        return dict(counts)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+Pages = NDArray[np.int32]
 
 
 @dataclass(slots=True, eq=False)
@@ -25,20 +28,28 @@ class Request:
     page: int
     limit: int
     live: bool = True
-    _held: list[NDArray[np.int32]] = field(default_factory=list[NDArray[np.int32]], repr=False)
+    _held: list[Pages] = field(default_factory=list[Pages], repr=False)
 
     @property
-    def pages(self) -> NDArray[np.int32]:
+    def whole(self) -> int:
+        """Pages that it needs at its end."""
+        return -(-self.limit // self.page)
+
+    @property
+    def pages(self) -> Pages:
         """int32[n], in the order of its tokens."""
         if len(self._held) != 1:
             self._held = [np.concatenate([np.zeros(0, np.int32), *self._held])]
         return self._held[0]
 
-    def grow(self, pages: NDArray[np.int32]) -> None:
+    def grow(self, pages: Pages) -> None:
         """It owns these too, behind those that it has."""
         self._held.append(pages)
 
-    def slots(self, start: int, stop: int) -> NDArray[np.int64]:
-        """int64[stop - start]: where the keys and values of these positions go."""
+    def slots(self, start: int, stop: int) -> Any:
+        """int64[stop - start]: where the keys and values of these positions go.
+
+        A NumPy array; in a loop with ``paging="device"`` a tensor on the device.
+        """
         pos = np.arange(start, stop, dtype=np.int64)
         return self.pages[pos // self.page].astype(np.int64) * self.page + pos % self.page

@@ -14,6 +14,7 @@ FAMILIES = (
     "schedules",
     "moe",
     "decode_loop",
+    "decode_pages",
     "vllm_flashinfer",
     "sglang_flashinfer",
     "sglang_eagle",

@@ -7,59 +7,42 @@ length is below its limit; a row that is not is padding: its slots are -1 and it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import metaplan as mp
 from metaplan import i32, i64
+from metaplan.plans.decode_pages import shrunk
+from metaplan.plans.decode_settings import Outputs, Settings
 from metaplan.plans.shipped import Shipped
+
+__all__ = [
+    "ENDED",
+    "Settings",
+    "decode_advance",
+    "decode_change",
+    "decode_commit",
+    "decode_prepare",
+    "shipped",
+]
 
 ENDED = 1 << 16
 """Added to the count of a row's tokens in ``results`` where its request is over."""
 
-Outputs = dict[str, mp.Value | mp.Out | mp.Change]
 
+def decode_prepare(s: Settings, *, shrink: bool = False) -> mp.Plan:
+    """The plan in front of the model: tokens, positions and KV slots of every row.
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the plans of a loop are made for.
-
-    Attributes:
-        drafts: draft tokens of a request that a step verifies, beside the last sampled one.
-        page: tokens a page.
-        longest: the most tokens of a sequence.
-        pages: pages of the cache; page numbers lie below.
-        vocabulary: token ids lie below.
-        stop: token ids that end a request.
+    Args:
+        s: what the loop is made for.
+        shrink: it also takes back pages on the device, as ``decode_shrink`` does: that saves a launch.
     """
-
-    drafts: int = 0
-    page: int = 16
-    longest: int = 131072
-    pages: int = 1 << 20
-    vocabulary: int = 1 << 20
-    stop: tuple[int, ...] = ()
-
-    @property
-    def queries(self) -> int:
-        """Query tokens of a row."""
-        return self.drafts + 1
-
-    @property
-    def width(self) -> int:
-        """Pages of the longest sequence."""
-        return -(-self.longest // self.page)
-
-
-def decode_prepare(s: Settings) -> mp.Plan:
-    """The plan in front of the model: tokens, positions and KV slots of every row."""
     queries = s.queries
 
     @mp.plan
     def decode_prepare(
         lengths: Annotated[i32, "row", mp.between(0, s.longest)],
         limits: Annotated[i32, "row", mp.between(0, s.longest)],
-        reserved: Annotated[i32, "row", mp.between(0, s.longest + s.page)],
+        reserved: Annotated[i32, "row", mp.between(0, s.width * s.page)],
         last_tokens: Annotated[i64, "row", mp.below(s.vocabulary)],
         block_table: Annotated[i32, "row", "page", mp.below(s.pages)],
     ) -> Outputs:
@@ -81,12 +64,15 @@ def decode_prepare(s: Settings) -> mp.Plan:
         covered = mp.where(live, reserved - spare, 0)
         real = live & (pos < end)
         slot = i64(block_table[row, pos // s.page]) * s.page + i64(pos % s.page)
-        return dict(
+        fields: Outputs = dict(
             input_ids=mp.where(real, token, 0),
             positions=mp.where(real, i64(pos), 0),
             slot_mapping=mp.where(real & (pos < covered), slot, -1),
             seq_lens=mp.where(live, end, 0),
         )
+        if shrink:
+            fields |= shrunk(s, row, lengths, limits, reserved, block_table)
+        return fields
 
     return decode_prepare
 

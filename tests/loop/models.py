@@ -66,7 +66,7 @@ def plain(prompt: list[int], most: int, stop=(), words: int = WORDS) -> list[int
 
 def prefill(model: Memory, request: mp.Request, prompt: list[int]) -> torch.Tensor:
     """Writes a prompt's numbers into the request's pages; the token behind it, int64[1], on the device."""
-    slots = torch.from_numpy(request.slots(0, len(prompt))).to(model.cache.device)
+    slots = torch.as_tensor(request.slots(0, len(prompt)), device=model.cache.device)
     place = torch.arange(len(prompt), device=slots.device)
     values = mix(torch.tensor(prompt, device=slots.device), place)
     model.cache[slots] = values
