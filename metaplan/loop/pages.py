@@ -58,7 +58,6 @@ class Pool:
     def _put(self, pages: Pages) -> None:
         self._free[self._count : self._count + len(pages)] = pages
         self._count += len(pages)
-        if (
-            self._count == self.pages - 1
-        ):  # all are back: in order again, so that neighbours go to one row
+        if self._count == self.pages - 1:
+            # All are back. In order again: pages of a row that are neighbours are read faster.
             self._free[:] = np.arange(self.pages - 1, 0, -1, dtype=np.int32)
