@@ -162,7 +162,8 @@ def vllm_flashinfer_mixed_entry(
     # decodes = mp.where(first > threshold, 0, decodes)
     decodes_2 = tl.where(8 < first_2, 0, decodes)
     broken = tl.full([1024], 0, tl.int32)
-    for req in range(program, req_size, 528):
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         # later = req.index >= decodes
         later = decodes_2 <= req
         seq_lens = tl.load(seq_lens_ptr + req, mask=later, other=0)

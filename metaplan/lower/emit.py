@@ -146,8 +146,11 @@ class Tile:
             e = stack.pop()
             if isinstance(e, LOOKS | ir.Offset):
                 deep.append(0 if self.alike(e) else self.depth(e))
-            else:
-                stack += ir.children(e)
+                continue
+            # what is read at an index has as many pointers as its mask has places
+            if isinstance(e, ir.Load) and e.index:
+                deep.append(self.depth(e))
+            stack += ir.children(e)
         return {self._shape(depth) for depth in deep} - {"scalar"}
 
     def alike(self, e: ir.Expr) -> bool:

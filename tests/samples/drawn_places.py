@@ -1,0 +1,61 @@
+"""What random plans came down to, where a program goes from place to place, or all of its rows lie in one."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Annotated
+
+import numpy as np
+
+import metaplan as mp
+from metaplan import boolean, i32, i64, u8
+from tests.samples.core import Loops, counts, sample
+
+
+@mp.plan
+def ranked_below(on: Annotated[boolean, "req"], key: Annotated[boolean, "some"]):
+    """Points below the only row ask with what that row reads at its own place among the selected ones."""
+    req = mp.axis("req")
+    some = mp.compact(req, where=on)
+    row = mp.pieces(some, head=4)
+    return dict(out=mp.join(row, head=mp.rank(key)))
+
+
+def _ranked_below(rng, n):
+    return {"on": rng.random(n) < 0.7, "key": rng.random(20) < 0.5, "req": n}
+
+
+@sample(ranked_below, _ranked_below, req=1)
+def _(given, to: Loops):
+    on, key = np.asarray(given["on"]), np.asarray(given["key"])
+    keys = key[: int(on.sum())].tolist()
+    to.put("out", [keys[:r].count(k) for r, k in enumerate(keys) for _ in range(4)])
+
+
+@mp.plan
+def converted_places(
+    n: Annotated[i32, "req", mp.below(4)], table: Annotated[i32, 3, mp.between(-9, 9)]
+):
+    """The place of a row, converted, in a loop from row to row, and in what such a loop reads ahead."""
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    wide, narrow = i64(req.index), i32(u8(req.index))
+    below = mp.sum(
+        mp.fold(req, lambda c: dict(a=c.a + wide), a=mp.carry(i64(0), 0, 99)).after.a, over=req
+    )
+    return dict(
+        ahead=mp.fold(req, lambda c: dict(a=c.a + table[wide % 3]), a=mp.carry(0, -99, 99)).after.a,
+        sums=mp.fold(req, lambda c: dict(a=c.a + narrow), a=mp.carry(0, 0, 99)).after.a,
+        total=below,
+        places=mp.on(tok, wide * 3 + i64(tok.offset)),
+    )
+
+
+@sample(converted_places, lambda rng, n: counts(rng, n, 4, table=rng.integers(-9, 10, 3)), req=6)
+def _(given, to: Loops):
+    n, table = given["n"].tolist(), np.asarray(given["table"]).tolist()
+    rows = range(len(n))
+    to.put("ahead", list(accumulate(table[r % 3] for r in rows)))
+    to.put("sums", list(accumulate(rows)))
+    to.put("total", [sum(accumulate(rows))])
+    to.put("places", [3 * r + j for r in rows for j in range(n[r])])
