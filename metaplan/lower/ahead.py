@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from metaplan import ir
-from metaplan.lower.places import Walk, number
+from metaplan.lower.places import Walk, as_tensor
 from metaplan.lower.scans import Summing
 from metaplan.program import Let, Stmt
 from metaplan.text import ATOM
@@ -50,7 +50,7 @@ class Ahead:
         offset = place
         if self.way.zeros or _computed(e):
             offset = self.way.tile.shared.names.fresh(f"{own.axis.name}_ahead")
-            tensor = f"{place} + {self.way.zeros}" if self.way.zeros else number(place)
+            tensor = f"{place} + {self.way.zeros}" if self.way.zeros else as_tensor(place)
             block.append(Let(offset, tensor))
         live = f"{offset} < {self.way.count}"
         there = above.below(replace(own, offset=offset, live=live, block=block))

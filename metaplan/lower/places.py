@@ -34,7 +34,7 @@ def walk(above: Summing, axis: ir.Axis) -> Walk:
     body: list[Stmt] = []
     place = names.fresh(f"{axis.name}_place")
     if not many(above):
-        body.append(Let(offset, number(place)))
+        body.append(Let(offset, as_tensor(place)))
         tile = above.below(Level(axis, offset, "", body, "scalar"))
         return Walk(tile, body, place, count, count)
     level = above.levels[-1]
@@ -48,7 +48,7 @@ def walk(above: Summing, axis: ir.Axis) -> Walk:
     return Walk(tile, body, place, count, stop, zeros)
 
 
-def number(place: str) -> str:
+def as_tensor(place: str) -> str:
     """A turn of a loop as a tensor, which it is for a compiler only: an interpreter counts in Python's numbers."""
     return f"tl.cast({place}, tl.int32)"
 

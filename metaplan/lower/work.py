@@ -15,7 +15,7 @@ from metaplan.lower.names import names
 from metaplan.lower.packed import Packed
 from metaplan.lower.partials import by_scan
 from metaplan.lower.passes_over import coordinates, length_of
-from metaplan.lower.places import many, number, shape
+from metaplan.lower.places import as_tensor, many, shape
 from metaplan.lower.rows import row_by_row
 from metaplan.lower.scans import Block, Summing
 from metaplan.lower.stores import stored
@@ -167,7 +167,7 @@ class _Body:
             body.append(Let(row, span if alone else f"{first} + {span}"))
         else:
             first = row
-            body.append(Let(row, number(block) if looped else block))
+            body.append(Let(row, as_tensor(block) if looped else block))
         every = looped and not vector
         known = packed is None and ir.complete(work.rows[0])
         full = known and most % work.rows_per_program == 0
