@@ -59,3 +59,46 @@ def _(given, to: Loops):
     to.put("sums", list(accumulate(rows)))
     to.put("total", [sum(accumulate(rows))])
     to.put("places", [3 * r + j for r in rows for j in range(n[r])])
+
+
+@mp.plan
+def none_selected(table: Annotated[i32, 3, 4, mp.below(10)]):
+    """A sum over points of which a row has at most one, and no row has any."""
+    req = mp.axis("req")
+    some = mp.compact(req, where=0 * req.index > 0)
+    return dict(out=table[2, mp.sum(0 * some.index, over=some)])
+
+
+@sample(none_selected, lambda rng, n: {"table": rng.integers(0, 10, (3, 4)), "req": n}, req=5)
+def _(given, to: Loops):
+    to.put("out", [np.asarray(given["table"])[2, 0]] * given["req"])
+
+
+@mp.plan
+def nested_sides(
+    x: Annotated[i32, "req", mp.between(-9, 9)], table: Annotated[i32, 20, mp.between(-9, 9)]
+):
+    """Values that both sides of a choice need, under choices that need them too."""
+    req = mp.axis("req")
+    value = x
+    for step in range(12):
+        bigger, smaller = mp.minimum(value + 1, 9), mp.maximum(value - 1, -9)
+        value = mp.where(
+            table[(req.index + step) % 20] > value, bigger, table[mp.maximum(smaller, 0)]
+        )
+    return dict(out=value)
+
+
+def _nested_sides(rng, n):
+    return {"x": rng.integers(-9, 10, n), "table": rng.integers(-9, 10, 20), "req": n}
+
+
+@sample(nested_sides, _nested_sides, req=5)
+def _(given, to: Loops):
+    x, table = np.asarray(given["x"]).tolist(), np.asarray(given["table"]).tolist()
+    for step in range(12):
+        x = [
+            min(v + 1, 9) if table[(r + step) % 20] > v else table[max(v - 1, 0)]
+            for r, v in enumerate(x)
+        ]
+    to.put("out", x)
