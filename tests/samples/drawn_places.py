@@ -102,3 +102,27 @@ def _(given, to: Loops):
             for r, v in enumerate(x)
         ]
     to.put("out", x)
+
+
+@mp.plan
+def settled_promises(
+    n: Annotated[i32, "req", mp.between(-3, -1)],
+    most: Annotated[i32, "req", mp.between(1, 7)],
+    table: Annotated[i32, 8, mp.between(-20, 20)],
+):
+    """A promise that no data breaks, in front of one that some data does: who counts that knows its place."""
+    req = mp.axis("req")
+    tok = mp.ragged(req, mp.at(most, n), most=1)
+    return dict(starts=tok.indptr, out=table[i64(n) + 2])
+
+
+def _settled_promises(rng, n):
+    more = {"most": rng.integers(1, 8, n), "table": rng.integers(-20, 21, 8)}
+    return {"n": rng.integers(-3, 0, n), "req": n, **more}
+
+
+@sample(settled_promises, _settled_promises, broken=True, req=3)
+def _(given, to: Loops):
+    n, table = np.asarray(given["n"]).tolist(), np.asarray(given["table"]).tolist()
+    to.put("starts", [0] * (len(n) + 1))
+    to.put("out", [table[k + 2] if k + 2 >= 0 else 0 for k in n])
