@@ -149,14 +149,12 @@ class Tile:
             seen.add(e)
             if (own := self.alone(e)) is not None:
                 stack.append(own)
-                continue
-            if isinstance(e, LOOKS | ir.Offset):
+            elif isinstance(e, LOOKS | ir.Offset):
                 deep.add(0 if self.alike(e) else self.depth(e))
-                continue
-            # what is read at an index has as many pointers as its mask has places
-            if isinstance(e, ir.Load) and e.index:
-                deep.add(self.depth(e))
-            stack += ir.children(e)
+            else:
+                # what is read at an index has as many pointers as its mask has places
+                deep |= {self.depth(e)} if isinstance(e, ir.Load) and e.index else set()
+                stack += ir.children(e)
         return {self._shape(depth) for depth in deep} - {"scalar"}
 
     def alone(self, e: ir.Expr) -> ir.Expr | None:
@@ -215,6 +213,7 @@ class Tile:
         match e:
             case ir.Const() | ir.Offset() | ir.Cell() | ir.Scan() | ir.Reduce():
                 return False
+            # how many points are always live is a number
             case ir.Size(ir.Dense(_, None)):
                 return False
             case ir.Load() | ir.Size():
