@@ -7,10 +7,11 @@ prove it inside without.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from metaplan import ir
+from metaplan import catalogue, ir
 from metaplan.ir import Op
 from metaplan.passes.rewrite import Rewriter
 from metaplan.ranges import Ranges
@@ -21,6 +22,8 @@ def lazy(plan: ir.Plan) -> ir.Plan:
     return _Lazy(plan).plan(plan)
 
 
+SIDES = 64
+"""Conditions under each of which one value is read: every one is a load of its own."""
 _OF_ALL = (
     ir.Scan
     | ir.Reduce
@@ -41,6 +44,7 @@ class _Lazy(Rewriter):
         self._plan, self._ranges = plan, Ranges()
         self._always = frozenset(_unconditional(plan))
         self._under: dict[tuple[ir.Expr, ir.Expr], ir.Expr] = {}
+        self._ways: Counter[ir.Expr] = Counter()
         self._needs: dict[ir.Expr, frozenset[ir.Expr]] = {}
         self._around: dict[ir.Expr, list[tuple[ir.Expr | None, frozenset[ir.Expr]]]] = {}
         """For each condition: the one around it, and what is needed under that one whichever side is taken."""
@@ -83,6 +87,9 @@ class _Lazy(Rewriter):
                 return self.expr(e) if around is None else self.under(e, around)
         key = (e, cond)
         if key not in self._under:
+            self._ways[e] += 1
+            if self._ways[e] > SIDES:
+                raise catalogue.too_many_sides(SIDES, e.loc)
             self._under[key] = self._guarded(e, cond)
         return self._under[key]
 
