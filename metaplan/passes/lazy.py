@@ -25,17 +25,10 @@ def lazy(plan: ir.Plan) -> ir.Plan:
 SIDES = 64
 """Conditions under each of which one value is read: every one is a load of its own."""
 _OF_ALL = (
-    ir.Scan
-    | ir.Reduce
-    | ir.RowScan
-    | ir.Across
-    | ir.Sort
-    | ir.Fold
-    | ir.Bisect
-    | ir.Trial
-    | ir.Which
+    *(ir.Scan, ir.Reduce, ir.RowScan, ir.Across, ir.Sort, ir.Fold, ir.Bisect),
+    *(ir.Given, ir.Trial, ir.Which),
 )
-"""Computed for all points of an axis, whoever asks; what is tried is the same number on either side."""
+"""Computed for all points of an axis, whoever asks; what is asked with or tried is the same on either side."""
 
 
 class _Lazy(Rewriter):
