@@ -124,5 +124,5 @@ def _settled_promises(rng, n):
 @sample(settled_promises, _settled_promises, broken=True, req=3)
 def _(given, to: Loops):
     n, table = np.asarray(given["n"]).tolist(), np.asarray(given["table"]).tolist()
-    to.put("starts", [0] * (len(n) + 1))
+    to.put("starts", [0] * (len(n) + 1), 0)
     to.put("out", [table[k + 2] if k + 2 >= 0 else 0 for k in n])
