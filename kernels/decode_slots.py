@@ -102,7 +102,8 @@ def decode_slots_win(
 ):
     """window_slots: one row of req x tok a program, win in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
-    for row in range(program, req_size * 4, 528):
+    for block in range(program, req_size * 4, 528):
+        row = tl.cast(block, tl.int32)
         tok_offset = row % 4
         req = row // 4
         query_len = tl.load(query_len_ptr + req)

@@ -45,7 +45,8 @@ def flash_mla_schedule_1_part_fold(
     end_2 = end + cost
     broken = tl.full((), 0, tl.int32)
     broken_2 = tl.full((), 0, tl.int32)
-    for part in range(0, 132, 1):
+    for part_place in range(0, 132, 1):
+        part = tl.cast(part_place, tl.int32)
         part_value = payload + spent
         # room = payload + now.spent + now.begin
         room = part_value + begin

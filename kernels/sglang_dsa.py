@@ -57,7 +57,8 @@ def sglang_dsa_column_64(
 ):
     """real_page_table: one row of req a program, column_64 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         column_64_offset = tl.arange(0, 512)
         column_64_value = column_64_offset * 64
         seq_lens = tl.load(seq_lens_ptr + req)

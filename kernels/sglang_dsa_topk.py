@@ -19,7 +19,8 @@ def sglang_dsa_topk_column(
 ):
     """page_table_1: one row of req x tok a program, column in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for row in range(program, req_size * 8, 528):
+    for block in range(program, req_size * 8, 528):
+        row = tl.cast(block, tl.int32)
         tok_offset = row % 8
         req = row // 8
         req_pool_indices = tl.load(req_pool_indices_ptr + req)

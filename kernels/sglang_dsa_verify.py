@@ -87,7 +87,8 @@ def sglang_dsa_column_64(
 ):
     """real_page_table: one row of req x tok a program, column_64 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for row in range(program, req_size * 8, 528):
+    for block in range(program, req_size * 8, 528):
+        row = tl.cast(block, tl.int32)
         tok_offset = row % 8
         req = row // 8
         seq_lens = tl.load(seq_lens_ptr + req)

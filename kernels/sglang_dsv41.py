@@ -189,7 +189,8 @@ def sglang_dsv4_block_1(
 ):
     """c1_index_page_table: one row of req x tok a program, block_1 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for row in range(program, req_size * 8, 528):
+    for block in range(program, req_size * 8, 528):
+        row = tl.cast(block, tl.int32)
         tok_offset = row % 8
         req = row // 8
         req_pool_indices = tl.load(req_pool_indices_ptr + req)

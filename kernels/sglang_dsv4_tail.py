@@ -15,7 +15,8 @@ def sglang_dsv4_tail_cell(
 ):
     """table: one row of tok a program, cell in its lanes."""
     tok_size = tl.minimum(tl.load(tok_size_ptr), 8192)
-    for tok in range(program, tok_size, 528):
+    for block in range(program, tok_size, 528):
+        tok = tl.cast(block, tl.int32)
         for cell_first in range(0, 640, 512):
             cell_offset = cell_first + tl.arange(0, 512)
             cell_live = cell_offset < 640

@@ -126,7 +126,8 @@ def sglang_fa3_tree_1_key_rows(
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
     real_drafts = tl.load(real_drafts_ptr)
     broken = tl.full([4], 0, tl.int32)
-    for row in range(program, req_size * 4, 528):
+    for block in range(program, req_size * 4, 528):
+        row = tl.cast(block, tl.int32)
         draft_offset = row % 4
         req = row // 4
         req_before_2 = row // 4
@@ -180,7 +181,8 @@ def sglang_fa3_tree_1_key_sorted(
     """key_load_kept: one row of req x draft a program, key in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
     real_drafts = tl.load(real_drafts_ptr)
-    for row in range(program, req_size * 4, 528):
+    for block in range(program, req_size * 4, 528):
+        row = tl.cast(block, tl.int32)
         draft_offset = row % 4
         req = row // 4
         req_pool_indices = tl.load(req_pool_indices_ptr + req)

@@ -16,7 +16,8 @@ def sglang_msa_column(
 ):
     """page_table: one row of req a program, column in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         for column_first in range(0, 1024, 512):
             column_offset = column_first + tl.arange(0, 512)

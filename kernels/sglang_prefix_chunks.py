@@ -98,7 +98,8 @@ def sglang_prefix_chunks_entry(
     chunk_len = tl.load(chunk_len_ptr)
     broken = tl.full([1024], 0, tl.int32)
     broken_2 = tl.full([1024], 0, tl.int32)
-    for row in range(program, chunk_size * 256, 1056):
+    for block in range(program, chunk_size * 256, 1056):
+        row = tl.cast(block, tl.int32)
         part_offset = row % 256
         chunk = row // 256
         # start = chunk.index * chunk_len

@@ -26,7 +26,8 @@ def sglang_read_table_col(
 ):
     """page_table, swa_page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = seq_lens.to(tl.int32)
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
@@ -127,7 +128,8 @@ def sglang_read_table_seen(
 ):
     """window_kv_indices: one row of req a program, seen in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = seq_lens.to(tl.int32)
         seen_length = tl.minimum(entry_length, 1025)

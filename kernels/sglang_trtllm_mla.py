@@ -36,7 +36,8 @@ def sglang_trtllm_mla_col(
 ):
     """block_kv_indices: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens) + ahead
         length = seq_lens.to(tl.int32) + 8

@@ -52,7 +52,8 @@ def step5_indexer_page(
 ):
     """index_table: one row of req a program, page in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         page_offset = tl.arange(0, 512)
         page_index = req * 512 + page_offset
         tl.store(index_table_ptr + page_index, page_index)

@@ -254,7 +254,8 @@ def v4_decode_col(
 ):
     """block_tables: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         col_offset = tl.arange(0, 512)
         col_index = req * 512 + col_offset
         num_blocks = tl.load(num_blocks_ptr + req)
@@ -411,7 +412,8 @@ def v4_decode_hca_head(
 ):
     """kv_indices_hca: one row of req x tok a program, hca_head in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for row in range(program, req_size * 8, 528):
+    for block in range(program, req_size * 8, 528):
+        row = tl.cast(block, tl.int32)
         tok_offset = row % 8
         req = row // 8
         query_len = tl.load(query_len_ptr + req)

@@ -123,7 +123,8 @@ def vllm_flash_attention_col(
     """input_block_table: one row of padded a program, col in its lanes."""
     padded_size = tl.minimum(tl.load(padded_size_ptr), 1024)
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for padded in range(program, padded_size, 528):
+    for block in range(program, padded_size, 528):
+        padded = tl.cast(block, tl.int32)
         # real = padded.index < req.size
         real = padded < req_size
         idx_mapping = tl.load(idx_mapping_ptr + padded, mask=real, other=0)

@@ -58,7 +58,7 @@ def vllm_flashinfer_mixed_req(
         req_live = req < req_size
         # later = req.index >= decodes
         later = decodes_2 <= req
-        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live & later, other=0)
+        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
         req_value = req + 1
         query_start_loc_5 = tl.load(query_start_loc_ptr + req_value, mask=req_live & later, other=0)
         query_start_loc_6 = tl.load(query_start_loc_ptr + req, mask=req_live & later, other=0)
@@ -69,8 +69,7 @@ def vllm_flashinfer_mixed_req(
         req_value_3 = tl.where(later, seq_lens - query_len_6, 0)
         # before = mp.expect(seq_lens - query_len, 0, max_model_len)
         before = tl.maximum(req_value_3, 0)
-        seq_lens_2 = tl.load(seq_lens_ptr + req, mask=req_live & (~later), other=0)
-        req_value_4 = tl.where(later, before, seq_lens_2)
+        req_value_4 = tl.where(later, before, seq_lens)
         # own = mp.minimum(mp.maximum(rest - self.rank * self.run, 0), self.run)
         own = tl.minimum(tl.maximum(req_value_4 % 128 - 48, 0), 16)
         req_value_5 = req_value_4 // 128 * 16 + own
@@ -80,16 +79,15 @@ def vllm_flashinfer_mixed_req(
         later_2 = decodes_2 <= every_2
         req_value_6 = later_2.to(tl.int32)
         holds = 0 < req_value_6
-        seq_lens_3 = tl.load(seq_lens_ptr + every_2, mask=(every_2 < first_row) & later_2, other=0)
+        seq_lens_2 = tl.load(seq_lens_ptr + every_2, mask=every_2 < first_row, other=0)
         req_value_7 = every_2 + 1
         query_start_loc_7 = tl.load(query_start_loc_ptr + req_value_7, mask=(every_2 < first_row) & later_2, other=0)
         query_start_loc_8 = tl.load(query_start_loc_ptr + every_2, mask=(every_2 < first_row) & later_2, other=0)
         query_len_7 = query_start_loc_7 - query_start_loc_8
         query_len_8 = tl.maximum(tl.where(later_2, query_len_7, 0), 0)
         query_len_9 = tl.minimum(query_len_8, 8192)
-        before_2 = tl.maximum(tl.where(later_2, seq_lens_3 - query_len_9, 0), 0)
-        seq_lens_4 = tl.load(seq_lens_ptr + every_2, mask=(every_2 < first_row) & (~later_2), other=0)
-        req_value_8 = tl.where(later_2, before_2, seq_lens_4)
+        before_2 = tl.maximum(tl.where(later_2, seq_lens_2 - query_len_9, 0), 0)
+        req_value_8 = tl.where(later_2, before_2, seq_lens_2)
         own_2 = tl.minimum(tl.maximum(req_value_8 % 128 - 48, 0), 16)
         entry_length_2 = (req_value_8 // 128 * 16 + own_2 + 15) // 16
         block_length = tl.where(later_2, entry_length_2, 0)
@@ -162,10 +160,11 @@ def vllm_flashinfer_mixed_entry(
     # decodes = mp.where(first > threshold, 0, decodes)
     decodes_2 = tl.where(8 < first_2, 0, decodes)
     broken = tl.full([1024], 0, tl.int32)
-    for req in range(program, req_size, 528):
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         # later = req.index >= decodes
         later = decodes_2 <= req
-        seq_lens = tl.load(seq_lens_ptr + req, mask=later, other=0)
+        seq_lens = tl.load(seq_lens_ptr + req)
         req_value = req + 1
         query_start_loc_5 = tl.load(query_start_loc_ptr + req_value, mask=later, other=0)
         query_start_loc_6 = tl.load(query_start_loc_ptr + req, mask=later, other=0)
@@ -174,23 +173,21 @@ def vllm_flashinfer_mixed_entry(
         query_len_6 = tl.minimum(query_len_5, 8192)
         # before = mp.expect(seq_lens - query_len, 0, max_model_len)
         before = tl.maximum(tl.where(later, seq_lens - query_len_6, 0), 0)
-        seq_lens_2 = tl.load(seq_lens_ptr + req, mask=~later, other=0)
-        req_value_2 = tl.where(later, before, seq_lens_2)
+        req_value_2 = tl.where(later, before, seq_lens)
         # own = mp.minimum(mp.maximum(rest - self.rank * self.run, 0), self.run)
         own = tl.minimum(tl.maximum(req_value_2 % 128 - 48, 0), 16)
         entry_length = (req_value_2 // 128 * 16 + own + 15) // 16
         every_2 = tl.arange(0, 1024)
         later_2 = decodes_2 <= every_2
-        seq_lens_3 = tl.load(seq_lens_ptr + every_2, mask=(every_2 < req) & later_2, other=0)
+        seq_lens_2 = tl.load(seq_lens_ptr + every_2, mask=every_2 < req, other=0)
         req_value_3 = every_2 + 1
         query_start_loc_7 = tl.load(query_start_loc_ptr + req_value_3, mask=(every_2 < req) & later_2, other=0)
         query_start_loc_8 = tl.load(query_start_loc_ptr + every_2, mask=(every_2 < req) & later_2, other=0)
         query_len_7 = query_start_loc_7 - query_start_loc_8
         query_len_8 = tl.maximum(tl.where(later_2, query_len_7, 0), 0)
         query_len_9 = tl.minimum(query_len_8, 8192)
-        before_2 = tl.maximum(tl.where(later_2, seq_lens_3 - query_len_9, 0), 0)
-        seq_lens_4 = tl.load(seq_lens_ptr + every_2, mask=(every_2 < req) & (~later_2), other=0)
-        req_value_4 = tl.where(later_2, before_2, seq_lens_4)
+        before_2 = tl.maximum(tl.where(later_2, seq_lens_2 - query_len_9, 0), 0)
+        req_value_4 = tl.where(later_2, before_2, seq_lens_2)
         own_2 = tl.minimum(tl.maximum(req_value_4 % 128 - 48, 0), 16)
         entry_length_2 = (req_value_4 // 128 * 16 + own_2 + 15) // 16
         entry_start_before = tl.sum(tl.where(every_2 < req, entry_length_2, 0))
@@ -284,7 +281,7 @@ def vllm_flashinfer_mixed_req_tail(
     every = tl.arange(0, 1024)
     # later = req.index >= decodes
     later = decodes_2 <= every
-    seq_lens = tl.load(seq_lens_ptr + every, mask=(every < req_size) & later, other=0)
+    seq_lens = tl.load(seq_lens_ptr + every, mask=every < req_size, other=0)
     req_value = every + 1
     query_start_loc_5 = tl.load(query_start_loc_ptr + req_value, mask=(every < req_size) & later, other=0)
     query_start_loc_6 = tl.load(query_start_loc_ptr + every, mask=(every < req_size) & later, other=0)
@@ -293,8 +290,7 @@ def vllm_flashinfer_mixed_req_tail(
     query_len_6 = tl.minimum(query_len_5, 8192)
     # before = mp.expect(seq_lens - query_len, 0, max_model_len)
     before = tl.maximum(tl.where(later, seq_lens - query_len_6, 0), 0)
-    seq_lens_2 = tl.load(seq_lens_ptr + every, mask=(every < req_size) & (~later), other=0)
-    req_value_2 = tl.where(later, before, seq_lens_2)
+    req_value_2 = tl.where(later, before, seq_lens)
     # own = mp.minimum(mp.maximum(rest - self.rank * self.run, 0), self.run)
     own = tl.minimum(tl.maximum(req_value_2 % 128 - 48, 0), 16)
     entry_length = (req_value_2 // 128 * 16 + own + 15) // 16
@@ -348,7 +344,7 @@ def vllm_flashinfer_mixed_prefill_tail(
     req_value = later.to(tl.int32)
     req_total = tl.sum(tl.where(every < req_size, req_value, 0))
     holds = 0 < req_value
-    seq_lens = tl.load(seq_lens_ptr + every, mask=(every < req_size) & later, other=0)
+    seq_lens = tl.load(seq_lens_ptr + every, mask=every < req_size, other=0)
     req_value_2 = every + 1
     query_start_loc_5 = tl.load(query_start_loc_ptr + req_value_2, mask=(every < req_size) & later, other=0)
     query_start_loc_6 = tl.load(query_start_loc_ptr + every, mask=(every < req_size) & later, other=0)
@@ -357,8 +353,7 @@ def vllm_flashinfer_mixed_prefill_tail(
     query_len_6 = tl.minimum(query_len_5, 8192)
     # before = mp.expect(seq_lens - query_len, 0, max_model_len)
     before = tl.maximum(tl.where(later, seq_lens - query_len_6, 0), 0)
-    seq_lens_2 = tl.load(seq_lens_ptr + every, mask=(every < req_size) & (~later), other=0)
-    req_value_3 = tl.where(later, before, seq_lens_2)
+    req_value_3 = tl.where(later, before, seq_lens)
     # own = mp.minimum(mp.maximum(rest - self.rank * self.run, 0), self.run)
     own = tl.minimum(tl.maximum(req_value_3 % 128 - 48, 0), 16)
     entry_length = (req_value_3 // 128 * 16 + own + 15) // 16

@@ -234,7 +234,8 @@ def vllm_gdn_mixed_conv(
     """batch_ptr, token_chunk_offset_ptr: one row of req a program, conv in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     broken = tl.full([512], 0, tl.int32)
-    for req in range(program, req_size, 528):
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         num_drafts = tl.load(num_drafts_ptr + req)
         # verifies = num_drafts >= 0
         verifies = 0 <= num_drafts
@@ -280,7 +281,8 @@ def vllm_gdn_mixed_chunk(
     """chunk_indices: one row of req a program, chunk in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     broken = tl.full([128], 0, tl.int32)
-    for req in range(program, req_size, 528):
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         num_drafts = tl.load(num_drafts_ptr + req)
         # verifies = num_drafts >= 0
         verifies = 0 <= num_drafts

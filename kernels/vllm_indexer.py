@@ -82,7 +82,8 @@ def vllm_indexer_column(
 ):
     """expanded_block_table: one row of req x tok a program, column in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for row in range(program, req_size * 8, 528):
+    for block in range(program, req_size * 8, 528):
+        row = tl.cast(block, tl.int32)
         tok_offset = row % 8
         req = row // 8
         query_start_loc = tl.load(query_start_loc_ptr + req + 1)

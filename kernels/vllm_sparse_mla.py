@@ -106,7 +106,8 @@ def vllm_sparse_mla_entry(
     """c128a_decode_topk_indices: one row of req x tok a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     topk_width = tl.load(topk_width_ptr)
-    for row in range(program, req_size * 8, 528):
+    for block in range(program, req_size * 8, 528):
+        row = tl.cast(block, tl.int32)
         tok_offset = row % 8
         req = row // 8
         query_start_loc = tl.load(query_start_loc_ptr + req + 1)

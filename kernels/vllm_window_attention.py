@@ -29,7 +29,8 @@ def vllm_window_attention_kept(
 ):
     """swa_block_table: one row of req a program, kept in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for req in range(program, req_size, 528):
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         kept_offset = tl.arange(0, 512)
         kept_live = kept_offset < 257
         query_start_loc = tl.load(query_start_loc_ptr + req + 1)

@@ -12,9 +12,11 @@ import numpy as np
 from metaplan import copies, interp_rows, ir
 from metaplan.elements import apply as apply
 from metaplan.elements import scatter as scatter
+from metaplan.interp_shared import Shared
 from metaplan.ir import Combine
 from metaplan.points import Points as Points
 from metaplan.points import combine, overfull
+from metaplan.promises import broken
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
@@ -62,7 +64,7 @@ def run(
         _opaque(kernel, inputs, live, buffers)
     for target, where, value, how in changes:
         scatter(inputs[target], where, value, how)
-    return _broken(runs)
+    return broken((run.copy, run.bad) for run in runs)
 
 
 def _opaque(
@@ -95,6 +97,7 @@ class _Run:
         self._points: dict[ir.Axis, Points] = {}
         self._scans: dict[ir.Expr, Array] = {}
         self._own: dict[ir.Expr, Array] = {}
+        self._shared = Shared()
         self.bad: dict[tuple[ir.Node, str], set[int]] = {}
         self.bound: dict[ir.Expr, Array] = {}
         """What Given, Trial and Carry stand for right now."""
@@ -140,10 +143,19 @@ class _Run:
 
     def eval(self, e: ir.Expr, at: Points, taken: Array | None = None) -> Array:
         """``e`` at every point, in its dtype; only points ``taken`` are read."""
-        if taken is None:
-            taken = np.ones(at.count, bool)
-        value = self._eval(e, at, taken)
-        return np.broadcast_to(value, (at.count,)).astype(ir.dtype_of(e).value)
+        outer, self._shared = self._shared, Shared(e)
+        value = self.inside(e, at, np.ones(at.count, bool) if taken is None else taken)
+        self._shared = outer
+        return value
+
+    def inside(self, e: ir.Expr, at: Points, taken: Array) -> Array:
+        """The same of a part of what is evaluated at these points right now."""
+
+        def value(taken: Array) -> Array:
+            found = self._eval(e, at, taken)
+            return np.broadcast_to(found, (at.count,)).astype(ir.dtype_of(e).value)
+
+        return self._shared.value(e, taken, value)
 
     def _eval(self, e: ir.Expr, at: Points, taken: Array) -> Array:
         match e:
@@ -160,17 +172,17 @@ class _Run:
             case ir.Load():
                 return self._load(e, at, taken)
             case ir.Bin(op, a, b):
-                return apply(op, self.eval(a, at, taken), self.eval(b, at, taken))
+                return apply(op, self.inside(a, at, taken), self.inside(b, at, taken))
             case ir.Not(of):
-                return ~self.eval(of, at, taken)
+                return ~self.inside(of, at, taken)
             case ir.Where(cond, then, other):
-                chosen = self.eval(cond, at, taken)
-                yes = self.eval(then, at, taken & chosen)
-                return np.where(chosen, yes, self.eval(other, at, taken & ~chosen))
+                chosen = self.inside(cond, at, taken)
+                yes = self.inside(then, at, taken & chosen)
+                return np.where(chosen, yes, self.inside(other, at, taken & ~chosen))
             case ir.Cast(of):
-                return self.eval(of, at, taken)
+                return self.inside(of, at, taken)
             case ir.Expect(of, lo, hi):
-                value = self.eval(of, at, taken)
+                value = self.inside(of, at, taken)
                 bad = taken & ((value < lo) | (value > hi))
                 self._count(e, f"outside [{lo}, {hi}]", _own(at, ir.axis_of(of), bad))
                 return np.clip(value, lo, hi)
@@ -187,11 +199,11 @@ class _Run:
             case ir.Given() | ir.Trial() | ir.Carry():
                 return self.bound[e]
             case ir.Distinct(of):
-                return self.eval(of, at, taken)
+                return self.inside(of, at, taken)
             case ir.Choice(of, values):
-                return np.asarray(values)[np.clip(self.eval(of, at, taken), 0, len(values) - 1)]
+                return np.asarray(values)[np.clip(self.inside(of, at, taken), 0, len(values) - 1)]
             case ir.At(of, axis, index, other):
-                place = self.eval(index, at, taken).astype(np.int64)
+                place = self.inside(index, at, taken).astype(np.int64)
                 count = self.points(axis).count
                 value = np.append(self._at_own(of, axis), np.asarray(other, ir.dtype_of(of).value))
                 return value[np.where((place >= 0) & (place < count), place, count)]
@@ -255,8 +267,8 @@ class _Run:
     def _load(self, e: ir.Load, at: Points, taken: Array) -> Array:
         array = self.inputs[e.source.name]
         if e.guard is not None:
-            taken = taken & self.eval(e.guard, at, taken)
-        index = [self.eval(i, at, taken).astype(np.int64) for i in e.index]
+            taken = taken & self.inside(e.guard, at, taken)
+        index = [self.inside(i, at, taken).astype(np.int64) for i in e.index]
         inside = self._inside(e.source, index)
         bad = _own(at, ir.axis_of(e), taken & ~inside)
         self._count(e, f"index outside {e.source.name}", bad)
@@ -360,33 +372,6 @@ class _Run:
         """``until`` counts rows of the parent for a dense axis, points for the others and for an indptr."""
         dense = isinstance(o.axis, ir.Dense) and o.axis.parent is not None and not o.fences
         return o.axis.width if dense and isinstance(o.axis.width, int) else 1  # pyright: ignore
-
-
-def _broken(runs: list[_Run]) -> Counter[str]:
-    """How often each promise was broken, by the line that made it; by each copy that it depends on."""
-    found: dict[tuple[object, ...], tuple[str, set[int]]] = {}
-    for run in runs:
-        for (at, message), points in run.bad.items():
-            which = tuple(sorted((w.name, n) for w, n in run.copy.items() if w in _depends(at)))
-            line = f"{at.loc}: {message}"
-            found.setdefault((at, message, which), (line, set()))[1].update(points)
-    total: Counter[str] = Counter()
-    for line, points in found.values():
-        total[line] += len(points)
-    return total
-
-
-def _depends(at: ir.Node) -> frozenset[ir.Which]:
-    match at:
-        case ir.Output():
-            return copies.of_output(at)
-        case ir.Update():
-            return copies.of_update(at)
-        case ir.Root() | ir.Dense() | ir.Ragged() | ir.Part():
-            return copies.mentioned((), (at,))
-        case _:
-            assert isinstance(at, ir.Expr)
-            return copies.mentioned((at,))
 
 
 def _own(at: Points, axis: ir.Axis | None, bad: Array) -> Array:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from metaplan import ir
 from metaplan.ir import Op
+from metaplan.nodes import UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,14 @@ class Linear:
 
 def linear(e: ir.Expr) -> Linear:
     """``e`` as a linear form over the smallest atoms that it has."""
+    known = e._form  # pyright: ignore[reportPrivateUsage]
+    if known is UNKNOWN:
+        known = _linear(e)
+        object.__setattr__(e, "_form", known)
+    return known
+
+
+def _linear(e: ir.Expr) -> Linear:
     match e:
         case ir.Const(value):
             return Linear(value)
@@ -61,14 +70,29 @@ def linear(e: ir.Expr) -> Linear:
 
 
 def facts(cond: ir.Expr, holds: bool = True) -> tuple[Linear, ...]:
-    """What ``cond`` says, as linear forms that are 0 or more."""
+    """What ``cond`` says, as linear forms that are 0 or more; each is said once."""
+    found: dict[Linear, None] = {}
+    seen: set[tuple[ir.Expr, bool]] = set()
+    stack = [(cond, holds)]
+    while stack:
+        test = stack.pop()
+        if test in seen:
+            continue
+        seen.add(test)
+        match test:
+            case ir.Not(of), true:
+                stack.append((of, not true))
+            case ir.Bin(Op.AND, a, b), True:
+                stack += [(b, True), (a, True)]
+            case ir.Bin(Op.OR, a, b), False:
+                stack += [(b, False), (a, False)]
+            case e, true:
+                found |= dict.fromkeys(_compared(e, true))
+    return tuple(found)
+
+
+def _compared(cond: ir.Expr, holds: bool) -> tuple[Linear, ...]:
     match cond:
-        case ir.Not(of):
-            return facts(of, not holds)
-        case ir.Bin(Op.AND, a, b) if holds:
-            return facts(a) + facts(b)
-        case ir.Bin(Op.OR, a, b) if not holds:
-            return facts(a, False) + facts(b, False)
         case ir.Bin(Op.LT, a, b):
             forward = linear(b) - linear(a)
             return (forward + Linear(-1),) if holds else (forward.scaled(-1),)

@@ -96,6 +96,7 @@ class Node:
     loc: Loc = field(default_factory=Loc.here, compare=False, repr=False)
     _hash: int = field(init=False, compare=False, repr=False)
     _lives: Any = field(init=False, compare=False, repr=False)
+    _form: Any = field(init=False, compare=False, repr=False)
     _like: object = field(init=False, compare=False, repr=False)
 
     def compared(self) -> tuple[Any, ...]:
@@ -104,6 +105,7 @@ class Node:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash((type(self).__name__, *self.compared())))
         object.__setattr__(self, "_lives", UNKNOWN)
+        object.__setattr__(self, "_form", UNKNOWN)
         object.__setattr__(self, "_like", object())
 
     def __hash__(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -12,6 +13,10 @@ from metaplan.nodes import NARROW
 
 Facts: TypeAlias = "tuple[Linear, ...]"
 _DEPTH = 4
+_FACTS = 4
+"""Conditions around an expression that its interval is proved from: the innermost."""
+_SIDES = 4
+"""Sets of conditions under which an interval is proved anew; beyond, from none of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class Ranges:
     _known: dict[tuple[ir.Expr, Facts], Interval] = field(
         default_factory=dict[tuple[ir.Expr, Facts], Interval]
     )
+    _sides: Counter[ir.Expr] = field(default_factory=Counter[ir.Expr])
 
     # ------------------------------------------------------ expressions
 
@@ -67,6 +73,10 @@ class Ranges:
         """The interval of ``e`` wherever ``given`` holds."""
         key = (e, given)
         if key not in self._known:
+            # what several sides of several conditions share would be proved once for each way to it
+            if given and self._sides[e] >= _SIDES:
+                return self.of(e)
+            self._sides[e] += 1
             plain = self._atom(e, given)
             form = linear(e)
             lo = self.lower(form, given)
@@ -154,7 +164,7 @@ class Ranges:
                 last = dtype.hi if dtype in NARROW else -1
                 return Interval(last - span.hi, last - span.lo)
             case ir.Where(cond, then, other):
-                yes, no = given + facts(cond), given + facts(cond, False)
+                yes, no = ((given + facts(cond, side))[-_FACTS:] for side in (True, False))
                 return self.of(then, yes) | self.of(other, no)
             case ir.Cast(of, dtype):
                 span = self.of(of, given)

@@ -17,6 +17,13 @@ def collapsed(axis: ir.Axis) -> bool:
     return isinstance(axis, ir.Ragged) and axis.most == 1
 
 
+def plainly_one(axis: ir.Axis) -> bool:
+    """Whether a row has at most one point, and no sum over a row below says which rows have it."""
+    lengths = [a.length for a in ir.chain(axis) if isinstance(a, ir.Ragged) and collapsed(a)]
+    rows = (x for x in ir.walk(*lengths) if isinstance(x, ir.Reduce) and x.to is not None)
+    return collapsed(axis) and all(frame(x.over) == frame(x.to) for x in rows)
+
+
 def some(axis: ir.Ragged) -> ir.Expr:
     """Whether a row of an axis with at most one point a row has that point."""
     if isinstance(axis.length, ir.Cast) and ir.dtype_of(axis.length.of) is ir.DType.BOOL:

@@ -176,6 +176,14 @@ def unused_input(name: str, loc: Loc) -> PlanError:
     )
 
 
+def too_many_sides(most: int, loc: Loc) -> PlanError:
+    return PlanError(
+        f"this is needed under more than {most} different conditions, and read anew under each",
+        loc=loc,
+        hint="return it among the outputs too: what is computed for every point is read once, whoever needs it",
+    )
+
+
 def too_nested(levels: int, most: int, loc: Loc) -> PlanError:
     return PlanError(
         f"this is made of expressions inside expressions, {levels} levels of them; {most} at most",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from metaplan import ir
-from metaplan.lower.places import Walk
+from metaplan.lower.places import Walk, as_tensor
 from metaplan.lower.scans import Summing
 from metaplan.program import Let, Stmt
 from metaplan.text import ATOM
@@ -48,12 +48,18 @@ class Ahead:
         above, own = self.way.tile.above, self.way.tile.levels[-1]
         assert isinstance(above, Summing)
         offset = place
-        if self.way.zeros or not place.isdecimal():
+        if self.way.zeros or _computed(e):
             offset = self.way.tile.shared.names.fresh(f"{own.axis.name}_ahead")
-            block.append(Let(offset, f"{place} + {self.way.zeros}" if self.way.zeros else place))
+            tensor = f"{place} + {self.way.zeros}" if self.way.zeros else as_tensor(place)
+            block.append(Let(offset, tensor))
         live = f"{offset} < {self.way.count}"
         there = above.below(replace(own, offset=offset, live=live, block=block))
         return there.load(e)
+
+
+def _computed(e: ir.Load) -> bool:
+    """Whether a number in the place of the point would not do: only a tensor is converted or inverted."""
+    return any(isinstance(x, ir.Cast | ir.Not) for x in ir.walk(e))
 
 
 def unhindered(inner: Summing, roots: Iterable[ir.Expr]) -> Iterator[ir.Load]:

@@ -140,15 +140,26 @@ class Tile:
 
     def shapes(self, exprs: Iterable[ir.Expr]) -> set[str]:
         """Along which levels of the tile ``exprs`` differ, as text."""
-        deep: list[int] = []
-        stack = list(exprs)
+        deep: set[int] = set()
+        stack, seen = list(exprs), set[ir.Expr]()
         while stack:
             e = stack.pop()
-            if isinstance(e, LOOKS | ir.Offset):
-                deep.append(0 if self.alike(e) else self.depth(e))
+            if e in seen:
+                continue
+            seen.add(e)
+            if (own := self.alone(e)) is not None:
+                stack.append(own)
+            elif isinstance(e, LOOKS | ir.Offset):
+                deep.add(0 if self.alike(e) else self.depth(e))
             else:
+                # what is read at an index has as many pointers as its mask has places
+                deep |= {self.depth(e)} if isinstance(e, ir.Load) and e.index else set()
                 stack += ir.children(e)
         return {self._shape(depth) for depth in deep} - {"scalar"}
+
+    def alone(self, e: ir.Expr) -> ir.Expr | None:
+        """The only value that ``e`` combines, where a row has one."""
+        return None
 
     def alike(self, e: ir.Expr) -> bool:
         """Whether ``e``, as text, is one number for all rows of the tile."""
@@ -202,6 +213,7 @@ class Tile:
         match e:
             case ir.Const() | ir.Offset() | ir.Cell() | ir.Scan() | ir.Reduce():
                 return False
+            # how many points are always live is a number
             case ir.Size(ir.Dense(_, None)):
                 return False
             case ir.Load() | ir.Size():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import TypeVar
 
 from metaplan import ir
 from metaplan.ir import DType, Monoid
 from metaplan.lower.emit import Level, Shared, Tile, joined
 from metaplan.program import Let, Loop, Stmt
-from metaplan.schedule import Partial, power
+from metaplan.schedule import Partial, power, same_lanes
 from metaplan.sums import frame, members, standing
 
 
@@ -226,3 +227,25 @@ def _levels(
             alive = joined(*bounded) if len(rows) == 1 else joined(alive, *bounded)
         tile = tile.below(Level(axis, name, alive, body), column=column)
     return tile
+
+
+S = TypeVar("S", ir.Scan, ir.Reduce)
+
+
+def one_branch(sums: list[S]) -> list[S]:
+    """Of sums along one axis and along several of its children, those along one of the children."""
+    deep = max(sums, key=lambda s: len(frame(s.over)), default=None)
+    return [s for s in sums if deep is not None and one_pass(s, deep)]
+
+
+def one_pass(a: ir.Scan | ir.Reduce, b: ir.Scan | ir.Reduce) -> bool:
+    """Whether two sums can share a pass: one axis, or an axis and its parent.
+
+    A sum whose value is itself one over a row below needs that row for its lanes.
+    """
+    if same_lanes(a.over, b.over):
+        return True
+    if any(isinstance(e, ir.Reduce) and e.to is not None for e in ir.walk(a.of, b.of)):
+        return False
+    one, other = frame(a.over), frame(b.over)
+    return one[:-1] == other or other[:-1] == one

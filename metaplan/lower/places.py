@@ -32,10 +32,12 @@ def walk(above: Summing, axis: ir.Axis) -> Walk:
     count = above.at(length, 2)
     offset = names.fresh(axis.name if ir.top(axis) else f"{axis.name}_offset")
     body: list[Stmt] = []
+    place = names.fresh(f"{axis.name}_place")
     if not many(above):
+        body.append(Let(offset, as_tensor(place)))
         tile = above.below(Level(axis, offset, "", body, "scalar"))
-        return Walk(tile, body, offset, count, count)
-    place, level = names.fresh(f"{axis.name}_place"), above.levels[-1]
+        return Walk(tile, body, place, count, count)
+    level = above.levels[-1]
     zeros = f"tl.zeros({shape(above)}, tl.int32)"
     body.append(Let(offset, f"{place} + {zeros}"))
     tile = above.below(Level(axis, offset, f"{offset} < {count}", body, level.shape, level.count))
@@ -44,6 +46,11 @@ def walk(above: Summing, axis: ir.Axis) -> Walk:
     tile.levels[-1].live = live
     stop = f"tl.max({count})" if above.depth(length) else count
     return Walk(tile, body, place, count, stop, zeros)
+
+
+def as_tensor(place: str) -> str:
+    """A turn of a loop as a tensor, which it is for a compiler only: an interpreter counts in Python's numbers."""
+    return f"tl.cast({place}, tl.int32)"
 
 
 def many(tile: Summing) -> bool:

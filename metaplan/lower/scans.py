@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import TypeVar
 
 from metaplan import ir
 from metaplan.lower.emit import Level, Text, Tile, joined, total_of
@@ -14,6 +13,8 @@ from metaplan.lower.passes_over import (
     Sum,
     combined,
     length_of,
+    one_branch,
+    one_pass,
     pass_over,
     tight,
     zero,
@@ -218,11 +219,11 @@ class Summing(Tile):
         assert self.wanted is not None
         partials = self.shared.partials
         alike = [s for s in self.wanted.scans if (s in partials) == (e in partials)]
-        branch = [s for s in alike if _one_pass(s, e)]
+        branch = [s for s in alike if one_pass(s, e)]
         limit = self._limit(e.over)
         branch = [s for s in branch if self._limit(s.over).rows == limit.rows]
         deepest = max((len(frame(s.over)) for s in branch), default=0)
-        near = _one_branch([s for s in branch if len(frame(s.over)) >= deepest - 1])
+        near = one_branch([s for s in branch if len(frame(s.over)) >= deepest - 1])
         return near if e in near else [s for s in branch if same_lanes(s.over, e.over)]
 
     def _rows(self) -> tuple[int, ...]:
@@ -267,13 +268,19 @@ class Summing(Tile):
     def reduce(self, e: ir.Reduce) -> Text:
         if e.to is None:
             return self.total(whole(e)), ATOM
-        over, of = member(e.over, e.of, e.op.identity(ir.dtype_of(e.of)))
         at = self.depth(e)
         tile = self.owner(at)
         assert isinstance(tile, Summing)
-        if frame(over) == frame(e.to):
-            return tile.text(of)
+        if (own := self.alone(e)) is not None:
+            return tile.text(own)
+        over, of = member(e.over, e.of, e.op.identity(ir.dtype_of(e.of)))
         return tile.reduce_row(e, of, over, at), ATOM
+
+    def alone(self, e: ir.Expr) -> ir.Expr | None:
+        if not isinstance(e, ir.Reduce) or e.to is None:
+            return None
+        over, of = member(e.over, e.of, e.op.identity(ir.dtype_of(e.of)))
+        return of if frame(over) == frame(e.to) else None
 
     def row_of(self, over: ir.Axis, body: list[Stmt], first: str) -> Summing:
         """The points of ``over`` beside the rows of this tile; the same for every sum over them."""
@@ -304,7 +311,7 @@ class Summing(Tile):
         if e not in wanted.done:
             near = [t for t in wanted.totals if t not in wanted.done and self._beside(t, e)]
             deepest = max((len(frame(t.over)) for t in near), default=0)
-            near = _one_branch([t for t in near if len(frame(t.over)) >= deepest - 1])
+            near = one_branch([t for t in near if len(frame(t.over)) >= deepest - 1])
             group = near if e in near else [e]
             made = [Sum(self.total_name(t), t.of, t.over, None, t.op) for t in group]
             pass_over(self, self.prelude, made)
@@ -315,7 +322,7 @@ class Summing(Tile):
         """Whether one pass can make both."""
         partials = self.shared.partials
         ready = [ir.Scan(t.of, t.over) in partials for t in (a, b)]
-        return ready[0] == ready[1] and _one_pass(a, b)
+        return ready[0] == ready[1] and one_pass(a, b)
 
     def total_name(self, e: ir.Reduce) -> str:
         return self.shared.names.fresh(self.shared.names.wish(e) or f"{e.over.name}_total")
@@ -375,25 +382,3 @@ def whole(e: ir.Reduce) -> ir.Reduce:
     """The same combination over an axis that is enumerated."""
     over, of = member(e.over, e.of, e.op.identity(ir.dtype_of(e.of)))
     return ir.Reduce(e.op, of, over, None, loc=e.loc)
-
-
-S = TypeVar("S", ir.Scan, ir.Reduce)
-
-
-def _one_branch(sums: list[S]) -> list[S]:
-    """Of sums along one axis and along several of its children, those along one of the children."""
-    deep = max(sums, key=lambda s: len(frame(s.over)), default=None)
-    return [s for s in sums if deep is not None and _one_pass(s, deep)]
-
-
-def _one_pass(a: ir.Scan | ir.Reduce, b: ir.Scan | ir.Reduce) -> bool:
-    """Whether two sums can share a pass: one axis, or an axis and its parent.
-
-    A sum whose value is itself one over a row below needs that row for its lanes.
-    """
-    if same_lanes(a.over, b.over):
-        return True
-    if any(isinstance(e, ir.Reduce) and e.to is not None for e in ir.walk(a.of, b.of)):
-        return False
-    one, other = frame(a.over), frame(b.over)
-    return one[:-1] == other or other[:-1] == one

@@ -15,7 +15,7 @@ from metaplan.lower.names import names
 from metaplan.lower.packed import Packed
 from metaplan.lower.partials import by_scan
 from metaplan.lower.passes_over import coordinates, length_of
-from metaplan.lower.places import many, shape
+from metaplan.lower.places import as_tensor, many, shape
 from metaplan.lower.rows import row_by_row
 from metaplan.lower.scans import Block, Summing
 from metaplan.lower.stores import stored
@@ -156,8 +156,6 @@ class _Body:
             block = "block"
         vector = work.rows_per_program > 1
         row = names.fresh(work.rows[0].name if len(work.rows) == 1 else "row")
-        if looped and not vector:
-            block = row
         if vector:
             first = names.fresh("first_row")
             alone = blocks_capacity == 1
@@ -169,11 +167,11 @@ class _Body:
             body.append(Let(row, span if alone else f"{first} + {span}"))
         else:
             first = row
-            if row != block:
-                body.append(Let(row, block))
+            body.append(Let(row, as_tensor(block) if looped else block))
+        every = looped and not vector
         known = packed is None and ir.complete(work.rows[0])
         full = known and most % work.rows_per_program == 0
-        alive = "" if row == block or full else f"{row} < {live}" if packed else live
+        alive = "" if every or full else f"{row} < {live}" if packed else live
         body.extend(self._levels(base, row, first, alive, vector, packed))
         if not looped:
             start = f"{block} * {work.rows_per_program}" if vector else block

@@ -41,6 +41,13 @@ def cut(plan: ir.Plan, blocks: Blocks) -> Stages:
     return short if len(short.plans) <= len(stages.plans) else stages
 
 
+def _counted(plans: list[ir.Plan]) -> Iterator[ir.Plan]:
+    """``plans`` with the checks that are left numbered from 0, in their order: each has a flag."""
+    left = sorted(c.number for p in plans for c in p.checks)
+    for p in plans:
+        yield replace(p, checks=tuple(replace(c, number=left.index(c.number)) for c in p.checks))
+
+
 class _Cut:
     """Says which launch computes what."""
 
@@ -91,7 +98,7 @@ class _Cut:
                 opaques=tuple(opaques.get(at, [])),
             )
             plans.append(simplify(made))
-        return Stages(tuple(plans), frozenset(keeper.levels))
+        return Stages(tuple(_counted(plans)), frozenset(keeper.levels))
 
     def _opaques(self) -> dict[int, list[ir.Opaque]]:
         """Each kernel of the user's own in the launch behind those that make what it reads."""

@@ -21,7 +21,7 @@ from metaplan.passes.rewrite import Rewriter
 from metaplan.passes.room import cells, grid, padded
 from metaplan.passes.simplify import Simplify, stored_at
 from metaplan.ranges import Ranges
-from metaplan.sums import frame, members
+from metaplan.sums import frame, members, plainly_one
 
 Above = tuple[ir.Axis, ...]
 ONE_TILE = 1024
@@ -204,8 +204,7 @@ class Keeper:
             case ir.Reduce(_, of, over, None):
                 return replace(e, of=self.inside(of), over=self.axis(over))
             case ir.Reduce(_, of, over, to):
-                one = isinstance(over, ir.Ragged) and over.most == 1
-                if rows and to not in above and not one:
+                if rows and to not in above and not plainly_one(over):
                     return self.keep(e, to)
                 held = tuple(a for a in above if a in ir.chain(to))
                 inner = self.inside(of, held, rows=True)

@@ -1,15 +1,17 @@
 """``where`` reads only the side taken: its condition becomes the guard of the loads of each side.
 
-What the plan computes anyway, unconditionally, is shared as it is. So is a load on a coarser axis than
-the condition, if the ranges prove it inside without.
+What the plan computes anyway, unconditionally, is shared as it is; so is, under the conditions around a
+``where``, what both of its sides need. So is a load on a coarser axis than the condition, if the ranges
+prove it inside without.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from metaplan import ir
+from metaplan import catalogue, ir
 from metaplan.ir import Op
 from metaplan.passes.rewrite import Rewriter
 from metaplan.ranges import Ranges
@@ -20,21 +22,32 @@ def lazy(plan: ir.Plan) -> ir.Plan:
     return _Lazy(plan).plan(plan)
 
 
+SIDES = 64
+"""Conditions under each of which one value is read: every one is a load of its own."""
+_OF_ALL = (
+    *(ir.Scan, ir.Reduce, ir.RowScan, ir.Across, ir.Sort, ir.Fold, ir.Bisect),
+    *(ir.Given, ir.Trial, ir.Which),
+)
+"""Computed for all points of an axis, whoever asks; what is asked with or tried is the same on either side."""
+
+
 class _Lazy(Rewriter):
     def __init__(self, plan: ir.Plan) -> None:
         super().__init__()
         self._plan, self._ranges = plan, Ranges()
         self._always = frozenset(_unconditional(plan))
         self._under: dict[tuple[ir.Expr, ir.Expr], ir.Expr] = {}
+        self._ways: Counter[ir.Expr] = Counter()
+        self._needs: dict[ir.Expr, frozenset[ir.Expr]] = {}
+        self._around: dict[ir.Expr, list[tuple[ir.Expr | None, frozenset[ir.Expr]]]] = {}
+        """For each condition: the one around it, and what is needed under that one whichever side is taken."""
 
     def _expr(self, e: ir.Expr) -> ir.Expr:
         match e:
             # where(c, a[i], b[j]) => where(c, a[i] if c, b[j] if not c)
-            case ir.Where(cond, then, other):
+            case ir.Where(cond):
                 first = self.expr(cond)
-                yes = self.under(then, first)
-                no = self.under(other, ir.Not(first, loc=cond.loc.unnamed()))
-                return replace(e, cond=first, then=yes, other=no)
+                return self._sides(e, first, None, first, ir.Not(first, loc=cond.loc.unnamed()))
             case _:
                 return super()._expr(e)
 
@@ -60,31 +73,59 @@ class _Lazy(Rewriter):
 
     def under(self, e: ir.Expr, cond: ir.Expr) -> ir.Expr:
         """``e`` where only ``cond`` matters: each load that is not shared reads only there."""
+        if not self._needed(e):
+            return self.expr(e)
+        for around, both in self._around.get(cond, ()):
+            if e in both:
+                return self.expr(e) if around is None else self.under(e, around)
         key = (e, cond)
         if key not in self._under:
+            self._ways[e] += 1
+            if self._ways[e] > SIDES:
+                raise catalogue.too_many_sides(SIDES, e.loc)
             self._under[key] = self._guarded(e, cond)
         return self._under[key]
 
-    def _guarded(self, e: ir.Expr, cond: ir.Expr) -> ir.Expr:
-        if e in self._always:
-            return self.expr(e)
+    def _sides(
+        self, e: ir.Where, first: ir.Expr, around: ir.Expr | None, yes: ir.Expr, no: ir.Expr
+    ) -> ir.Expr:
+        """``e`` on the condition ``first``, each side under its own condition inside ``around``."""
+        both = self._needed(e.then) & self._needed(e.other)
+        for side in (yes, no):
+            if both and side != around:
+                self._around.setdefault(side, []).append((around, both))
+        then, other = self.under(e.then, yes), self.under(e.other, no)
+        return replace(e, cond=first, then=then, other=other)
+
+    def _needed(self, e: ir.Expr) -> frozenset[ir.Expr]:
+        """What ``e`` certainly computes of that which depends on the condition around it."""
+        if e not in self._needs:
+            self._needs[e] = self._certain(e)
+        return self._needs[e]
+
+    def _certain(self, e: ir.Expr) -> frozenset[ir.Expr]:
+        if e in self._always or isinstance(e, _OF_ALL):
+            return frozenset()
         match e:
-            case ir.Scan() | ir.Reduce() | ir.Const() | ir.Size() | ir.Offset() | ir.Index():
-                return self.expr(e)
-            # computed for all points of an axis, whoever asks
-            case ir.RowScan() | ir.Across() | ir.Sort() | ir.Fold() | ir.Bisect() | ir.Which():
-                return self.expr(e)
-            # what is tried is the same number on either side
-            case ir.Trial():
-                return self.expr(e)
+            case ir.At(_, _, index):
+                found = self._needed(index)
+            case ir.Where(cond, then, other):
+                found = self._needed(cond) | (self._needed(then) & self._needed(other))
+                if self._needed(then) or self._needed(other):
+                    found |= {e}
+            case _:
+                found = frozenset[ir.Expr]().union(*map(self._needed, ir.children(e)))
+        return found | {e} if found or isinstance(e, ir.Load | ir.Expect) else found
+
+    def _guarded(self, e: ir.Expr, cond: ir.Expr) -> ir.Expr:
+        match e:
             case ir.At(of, _, index):
                 moved = replace(e, of=self.expr(of), index=self.under(index, cond))
                 return self._named_axes(moved)
-            case ir.Where(choice, then, other):
+            case ir.Where(choice):
                 first = self.under(choice, cond)
-                yes = self.under(then, _both(cond, first))
-                no = self.under(other, _both(cond, ir.Not(first, loc=choice.loc.unnamed())))
-                return replace(e, cond=first, then=yes, other=no)
+                no = _both(cond, ir.Not(first, loc=choice.loc.unnamed()))
+                return self._sides(e, first, cond, _both(cond, first), no)
             case ir.Load(_, index):
                 if self._coarser(e, cond):
                     return self.expr(e)
@@ -125,11 +166,16 @@ class _Lazy(Rewriter):
 def _here(e: ir.Expr) -> Iterator[ir.Load]:
     """The loads that a point makes for ``e`` itself."""
     elsewhere = ir.Scan | ir.Reduce | ir.RowScan | ir.Across | ir.Sort | ir.Fold | ir.Bisect | ir.At
-    if isinstance(e, ir.Load):
-        yield e
-    if not isinstance(e, elsewhere):
-        for c in ir.children(e):
-            yield from _here(c)
+    stack, seen = [e], set[ir.Expr]()
+    while stack:
+        x = stack.pop()
+        if x in seen:
+            continue
+        seen.add(x)
+        if isinstance(x, ir.Load):
+            yield x
+        if not isinstance(x, elsewhere):
+            stack += reversed(ir.children(x))
 
 
 def _both(a: ir.Expr, b: ir.Expr) -> ir.Expr:
@@ -155,9 +201,14 @@ def _unconditional(plan: ir.Plan) -> Iterator[ir.Expr]:
 
 
 def conjuncts(e: ir.Expr) -> tuple[ir.Expr, ...]:
-    """The conditions that ``&`` joins in ``e``, and ``e`` itself."""
-    match e:
-        case ir.Bin(Op.AND, a, b):
-            return (e, *conjuncts(a), *conjuncts(b))
-        case _:
-            return (e,)
+    """The conditions that ``&`` joins in ``e``, and ``e`` itself, each once."""
+    found: dict[ir.Expr, None] = {}
+    stack = [e]
+    while stack:
+        part = stack.pop()
+        if part in found:
+            continue
+        found[part] = None
+        if isinstance(part, ir.Bin) and part.op is Op.AND:
+            stack += [part.rhs, part.lhs]
+    return tuple(found)

@@ -37,8 +37,9 @@ def declared(source: str) -> Plan:
 
 def users_own(error: BaseException) -> bool:
     """Whether Python itself refused a line of the user: a word without its arguments, say."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return isinstance(error, SyntaxError) or last.filename == FILE
+    if isinstance(error, SyntaxError):
+        return error.filename == FILE
+    return traceback.extract_tb(error.__traceback__)[-1].filename == FILE
 
 
 def usable(error: MetaplanError) -> str:

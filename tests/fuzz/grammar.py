@@ -24,6 +24,8 @@ class Grammar:
     copies: list[tuple[str, int]] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     outputs: list[tuple[str, str]] = field(default_factory=list)
+    kernels: dict[str, str] = field(default_factory=dict)
+    """The text of each kernel of the user's own."""
     budget: int = 8
     """How many words that look at other points the plan may still have."""
     numbers: int = 0

@@ -6,7 +6,14 @@ import random
 import re
 from dataclasses import dataclass
 
-from tests.fuzz import gathers, leaves, looking, pointwise, sweeps  # the rules of expressions
+from tests.fuzz import (  # the rules of expressions
+    gathers,
+    kernels,
+    leaves,
+    looking,
+    pointwise,
+    sweeps,
+)
 from tests.fuzz.grammar import Grammar
 from tests.fuzz.results import outputs
 from tests.fuzz.trees import axes
@@ -14,10 +21,13 @@ from tests.fuzz.trees import axes
 HEAD = """\
 from typing import Annotated
 
+"""
+WORDS = """\
 import metaplan as mp
 from metaplan import boolean, i32, i64, u8, u16
 
-
+"""
+PLAN = """
 @mp.plan
 def plan(
 """
@@ -63,4 +73,7 @@ def source(g: Grammar) -> str:
     lines += [") -> mp.Outputs:\n"]
     lines += [f"    {name} = {text}\n" for name, text in g.lines]
     lines += ["    return dict(\n", *(f"        {n}={text},\n" for n, text in g.outputs), "    )\n"]
-    return HEAD + "".join(lines)
+    called = " ".join(text for _, text in g.lines)
+    texts = [text for name, text in g.kernels.items() if name in re.findall(r"\w+", called)]
+    above = f"{kernels.HEAD}\n" if texts else ""
+    return HEAD + above + WORDS + "".join(texts) + PLAN + "".join(lines)

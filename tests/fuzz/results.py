@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.fuzz.grammar import Grammar
+from tests.fuzz.kernels import opaque
 from tests.fuzz.leaves import ALL, own_dims
 from tests.fuzz.patching import patched
 from tests.fuzz.terms import SPANS, WORDS, Ax, Place, Term
@@ -32,6 +33,8 @@ def outputs(g: Grammar) -> None:
         g.outputs.append((g.fresh("out"), text))
     if g.chance(0.1):
         g.outputs.append((g.fresh("out"), patched(g)))
+    if g.chance(0.12):
+        opaque(g)
 
 
 def _value(g: Grammar, axis: Ax | None) -> str:

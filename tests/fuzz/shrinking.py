@@ -12,7 +12,7 @@ from dataclasses import replace
 from tests.fuzz.plans import Case
 
 Fails = Callable[[Case], bool]
-PROMISES = {"bisect", "patch"}
+PROMISES = {"bisect", "patch", "opaque"}
 """Words whose arguments promise something: they are kept whole, or dropped."""
 
 

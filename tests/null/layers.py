@@ -18,7 +18,7 @@ LAYERS = (
     ("walking",),
     ("ir",),
     ("copies", "elements", "text", "linear", "sums", "ranges", "races", "looking"),
-    ("points", "interp", "interp_rows", "verify", "phases"),
+    ("points", "promises", "interp_shared", "interp", "interp_rows", "verify", "phases"),
     ("passes",),
     ("lang",),
     ("target", "program"),

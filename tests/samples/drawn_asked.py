@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 import metaplan as mp
-from metaplan import i32, u16
+from metaplan import boolean, i32, u16
 from tests.samples.core import Loops, counts, sample
 
 
@@ -189,3 +189,28 @@ def _(given, to: Loops):
         to.out["state"][int(2 * (t // 2) < points)] = x[t]
     found = [sum(v <= k for v in x[:live]) for k in sorted(key)]
     to.put("sorted", [found[t // 2] for t in range(live) for _ in range(n[t])])
+
+
+@mp.plan
+def asked_on_one_side(
+    n: Annotated[i32, "req", mp.below(4)],
+    on: Annotated[boolean, "grp"],
+    table: Annotated[i32, 20, mp.between(-9, 9)],
+):
+    """What is asked with is read by the point that asks, whatever the points say that are asked."""
+    req, grp = mp.axis("req"), mp.axis("grp")
+    tok = mp.ragged(req, n)
+    read = mp.given(table[tok.indptr])
+    return dict(out=mp.sum(mp.where(on, read, 0), over=grp))
+
+
+def _asked_on_one_side(rng, n):
+    more = {"on": rng.random(5) < 0.6, "grp": 5, "table": rng.integers(-9, 10, 20)}
+    return counts(rng, n, 4, **more)
+
+
+@sample(asked_on_one_side, _asked_on_one_side, req=5, grp=5)
+def _(given, to: Loops):
+    n, table = given["n"].tolist(), np.asarray(given["table"]).tolist()
+    many = int(np.asarray(given["on"]).sum())
+    to.put("out", [many * table[sum(n[:r])] for r in range(len(n))])

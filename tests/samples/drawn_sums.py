@@ -84,3 +84,33 @@ def _(given, to: Loops):
     ends = start([min(r + 1, 4) for r in range(len(n))])
     most = start([max(y[a:b]) for a, b in pairwise(ends)])
     to.put("running", most, most[-1])
+
+
+@mp.plan
+def selected_by_a_row(
+    n: Annotated[i32, "req", mp.below(3)],
+    width: Annotated[i32, "tok", mp.below(3)],
+    x: Annotated[i32, "col", mp.between(-9, 9)],
+):
+    """Points that what lies below them selects, combined along rows above."""
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    col = mp.ragged(tok, width)
+    some = mp.compact(tok, where=mp.max(x, over=col) > 2)
+    return dict(most=mp.max(mp.max(tok.offset + 1 + 0 * some.index, over=some), over=tok))
+
+
+def _selected_by_a_row(rng, n):
+    more = {"width": rng.integers(0, 3, 12), "x": rng.integers(-9, 10, 24)}
+    return counts(rng, n, 3, **more)
+
+
+@sample(selected_by_a_row, _selected_by_a_row, req=6)
+def _(given, to: Loops):
+    n, width, x = (np.asarray(given[name]).tolist() for name in ("n", "width", "x"))
+    rows, cols = start(n), start(width)
+    found = [
+        [t - first + 1 for t in range(first, last) if max(x[cols[t] : cols[t + 1]], default=0) > 2]
+        for first, last in pairwise(rows)
+    ]
+    to.put("most", [max(places, default=-(2**31)) for places in found])

@@ -1,0 +1,128 @@
+"""What random plans came down to, where a program goes from place to place, or all of its rows lie in one."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Annotated
+
+import numpy as np
+
+import metaplan as mp
+from metaplan import boolean, i32, i64, u8
+from tests.samples.core import Loops, counts, sample
+
+
+@mp.plan
+def ranked_below(on: Annotated[boolean, "req"], key: Annotated[boolean, "some"]):
+    """Points below the only row ask with what that row reads at its own place among the selected ones."""
+    req = mp.axis("req")
+    some = mp.compact(req, where=on)
+    row = mp.pieces(some, head=4)
+    return dict(out=mp.join(row, head=mp.rank(key)))
+
+
+def _ranked_below(rng, n):
+    return {"on": rng.random(n) < 0.7, "key": rng.random(20) < 0.5, "req": n}
+
+
+@sample(ranked_below, _ranked_below, req=1)
+def _(given, to: Loops):
+    on, key = np.asarray(given["on"]), np.asarray(given["key"])
+    keys = key[: int(on.sum())].tolist()
+    to.put("out", [keys[:r].count(k) for r, k in enumerate(keys) for _ in range(4)])
+
+
+@mp.plan
+def converted_places(
+    n: Annotated[i32, "req", mp.below(4)], table: Annotated[i32, 3, mp.between(-9, 9)]
+):
+    """The place of a row, converted, in a loop from row to row, and in what such a loop reads ahead."""
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    wide, narrow = i64(req.index), i32(u8(req.index))
+    below = mp.sum(
+        mp.fold(req, lambda c: dict(a=c.a + wide), a=mp.carry(i64(0), 0, 99)).after.a, over=req
+    )
+    return dict(
+        ahead=mp.fold(req, lambda c: dict(a=c.a + table[wide % 3]), a=mp.carry(0, -99, 99)).after.a,
+        sums=mp.fold(req, lambda c: dict(a=c.a + narrow), a=mp.carry(0, 0, 99)).after.a,
+        total=below,
+        places=mp.on(tok, wide * 3 + i64(tok.offset)),
+    )
+
+
+@sample(converted_places, lambda rng, n: counts(rng, n, 4, table=rng.integers(-9, 10, 3)), req=6)
+def _(given, to: Loops):
+    n, table = given["n"].tolist(), np.asarray(given["table"]).tolist()
+    rows = range(len(n))
+    to.put("ahead", list(accumulate(table[r % 3] for r in rows)))
+    to.put("sums", list(accumulate(rows)))
+    to.put("total", [sum(accumulate(rows))])
+    to.put("places", [3 * r + j for r in rows for j in range(n[r])])
+
+
+@mp.plan
+def none_selected(table: Annotated[i32, 3, 4, mp.below(10)]):
+    """A sum over points of which a row has at most one, and no row has any."""
+    req = mp.axis("req")
+    some = mp.compact(req, where=0 * req.index > 0)
+    return dict(out=table[2, mp.sum(0 * some.index, over=some)])
+
+
+@sample(none_selected, lambda rng, n: {"table": rng.integers(0, 10, (3, 4)), "req": n}, req=5)
+def _(given, to: Loops):
+    to.put("out", [np.asarray(given["table"])[2, 0]] * given["req"])
+
+
+@mp.plan
+def nested_sides(
+    x: Annotated[i32, "req", mp.between(-9, 9)], table: Annotated[i32, 20, mp.between(-9, 9)]
+):
+    """Values that both sides of a choice need, under choices that need them too."""
+    req = mp.axis("req")
+    value = x
+    for step in range(12):
+        bigger, smaller = mp.minimum(value + 1, 9), mp.maximum(value - 1, -9)
+        value = mp.where(
+            table[(req.index + step) % 20] > value, bigger, table[mp.maximum(smaller, 0)]
+        )
+    return dict(out=value)
+
+
+def _nested_sides(rng, n):
+    return {"x": rng.integers(-9, 10, n), "table": rng.integers(-9, 10, 20), "req": n}
+
+
+@sample(nested_sides, _nested_sides, req=5)
+def _(given, to: Loops):
+    x, table = np.asarray(given["x"]).tolist(), np.asarray(given["table"]).tolist()
+    for step in range(12):
+        x = [
+            min(v + 1, 9) if table[(r + step) % 20] > v else table[max(v - 1, 0)]
+            for r, v in enumerate(x)
+        ]
+    to.put("out", x)
+
+
+@mp.plan
+def settled_promises(
+    n: Annotated[i32, "req", mp.between(-3, -1)],
+    most: Annotated[i32, "req", mp.between(1, 7)],
+    table: Annotated[i32, 8, mp.between(-20, 20)],
+):
+    """A promise that no data breaks, in front of one that some data does: who counts that knows its place."""
+    req = mp.axis("req")
+    tok = mp.ragged(req, mp.at(most, n), most=1)
+    return dict(starts=tok.indptr, out=table[i64(n) + 2])
+
+
+def _settled_promises(rng, n):
+    more = {"most": rng.integers(1, 8, n), "table": rng.integers(-20, 21, 8)}
+    return {"n": rng.integers(-3, 0, n), "req": n, **more}
+
+
+@sample(settled_promises, _settled_promises, broken=True, req=3)
+def _(given, to: Loops):
+    n, table = np.asarray(given["n"]).tolist(), np.asarray(given["table"]).tolist()
+    to.put("starts", [0] * (len(n) + 1), 0)
+    to.put("out", [table[k + 2] if k + 2 >= 0 else 0 for k in n])
