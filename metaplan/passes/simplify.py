@@ -37,6 +37,22 @@ def _limited(e: ir.Expr) -> bool:
     return any(isinstance(x, ir.Bin) and x.op in (Op.MIN, Op.MAX) for x in ir.near(e))
 
 
+class _Here(Rewriter):
+    """Rewrites what a point computes of itself: what holds there says nothing of other points, nor of an axis."""
+
+    def axis(self, a: ir.Axis) -> ir.Axis:
+        return a
+
+    def _expr(self, e: ir.Expr) -> ir.Expr:
+        return e if isinstance(e, _ELSEWHERE) else super()._expr(e)
+
+
+_ELSEWHERE = (
+    *(ir.Scan, ir.Reduce, ir.RowScan, ir.Across, ir.Sort, ir.Fold, ir.Bisect, ir.At),
+    *(ir.Given, ir.Trial),
+)
+
+
 def stored_at(axis: ir.Axis, ranges: Ranges) -> ir.Expr:
     """Where a point of ``axis`` is stored, as it is written after the passes."""
     return Rewriter(Simplify(ranges).rule).expr(index(axis))
@@ -106,7 +122,7 @@ class Simplify:
                 return None
 
     def _guarded(self, e: ir.Load, guard: ir.Expr) -> ir.Expr:
-        inside = Rewriter(Simplify(self.ranges, facts(guard)).rule)
+        inside = _Here(Simplify(self.ranges, facts(guard)).rule)
         return replace(e, index=tuple(map(inside.expr, e.index)))
 
     def _along(self, e: ir.RowScan | ir.Sort | ir.Fold) -> ir.Expr | None:

@@ -114,3 +114,24 @@ def _(given, to: Loops):
         for first, last in pairwise(rows)
     ]
     to.put("most", [max(places, default=-(2**31)) for places in found])
+
+
+@mp.plan
+def limited_before(
+    x: Annotated[i32, "req", mp.below(4)], table: Annotated[i32, 8, mp.between(-9, 9)]
+):
+    """What holds at the point that reads says nothing of the points before it, which it sums up."""
+    req = mp.axis("req")
+    before = mp.cumsum(mp.minimum(x, 1))
+    return dict(out=mp.on(req, mp.where(x < 1, table[mp.minimum(before, 7)], -1)))
+
+
+def _limited_before(rng, n):
+    return {"x": rng.integers(0, 4, n), "table": rng.integers(-9, 10, 8), "req": n}
+
+
+@sample(limited_before, _limited_before, req=12)
+def _(given, to: Loops):
+    x, table = np.asarray(given["x"]).tolist(), np.asarray(given["table"]).tolist()
+    before = start([min(v, 1) for v in x])
+    to.put("out", [table[min(b, 7)] if v < 1 else -1 for v, b in zip(x, before, strict=False)])
