@@ -368,7 +368,9 @@ def sglang_fa3_tree_wide(
             wide_index = draft_index * 32772 + wide_offset
             holds_2 = wide_offset < length
             req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + wide_offset, mask=wide_live & (holds & holds_2), other=0)
-            wide_value = draft_index * 4 + tl.maximum(wide_offset - length, 0)
+            # at = mp.minimum(mp.maximum(wide.offset - length, 0), drafts - 1)
+            at = tl.minimum(tl.maximum(wide_offset - length, 0), 3)
+            wide_value = draft_index * 4 + at
             key_load_kept = tl.load(key_load_kept_ptr + wide_value, mask=wide_live & (wide_value < key_size), other=0)
             slot = tl.where(holds_2, req_to_token, key_load_kept)
             full_to_swa = tl.load(full_to_swa_ptr + slot, mask=wide_live & holds, other=0)

@@ -97,6 +97,7 @@ class Node:
     _hash: int = field(init=False, compare=False, repr=False)
     _lives: Any = field(init=False, compare=False, repr=False)
     _form: Any = field(init=False, compare=False, repr=False)
+    _dtype: Any = field(init=False, compare=False, repr=False)
     _like: object = field(init=False, compare=False, repr=False)
 
     def compared(self) -> tuple[Any, ...]:
@@ -106,6 +107,7 @@ class Node:
         object.__setattr__(self, "_hash", hash((type(self).__name__, *self.compared())))
         object.__setattr__(self, "_lives", UNKNOWN)
         object.__setattr__(self, "_form", UNKNOWN)
+        object.__setattr__(self, "_dtype", UNKNOWN)
         object.__setattr__(self, "_like", object())
 
     def __hash__(self) -> int:

@@ -39,6 +39,12 @@ class Interval:
 UNKNOWN = Interval(DType.I64.lo, DType.I64.hi)
 
 
+def _wrapped(e: ir.Expr, span: Interval) -> Interval:
+    """``span`` as the interval of ``e``: what may leave int64 wraps, and is any number."""
+    inside = span.inside(UNKNOWN.lo, UNKNOWN.hi)
+    return UNKNOWN if not inside and ir.dtype_of(e) is DType.I64 else span
+
+
 def _corners(a: Interval, b: Interval) -> Interval:
     products = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
     return Interval(min(products), max(products))
@@ -82,14 +88,14 @@ class Ranges:
             lo = self.lower(form, given)
             hi = -self.lower(form.scaled(-1), given)
             lo, hi = max(lo, plain.lo), min(hi, plain.hi)
-            self._known[key] = Interval(lo, hi) if lo <= hi else plain
+            self._known[key] = _wrapped(e, Interval(lo, hi) if lo <= hi else plain)
         return self._known[key]
 
     def lower(self, form: Linear, given: Facts = (), depth: int = _DEPTH) -> int:
         """The best lower bound of a linear form that a few substitutions find."""
         best = form.const
         for atom, k in form.terms:
-            span = self._atom(atom, given)
+            span = _wrapped(atom, self._atom(atom, given))
             best += k * (span.lo if k > 0 else span.hi)
         if depth == 0 or not form.terms:
             return best
@@ -106,6 +112,8 @@ class Ranges:
             return self.lower(form.replaced(atom, e), given, depth)
 
         none = DType.I64.lo * 4
+        if any(self._wraps(c, given) for c in ir.children(atom)):
+            return none
         match atom:
             # min(a, b) <= a and <= b
             case ir.Bin(Op.MIN, a, b) if k < 0:
@@ -133,6 +141,11 @@ class Ranges:
                 return put(linear(a))
             case _:
                 return none
+
+    def _wraps(self, e: ir.Expr, given: Facts) -> bool:
+        """Whether ``e`` may be another number than its linear form."""
+        made = ir.dtype_of(e) is DType.I64 and linear(e) != Linear(0, ((e, 1),))
+        return made and self.of(e, given) == UNKNOWN
 
     def _atom(self, e: ir.Expr, given: Facts) -> Interval:
         match e:

@@ -172,6 +172,14 @@ def complete(axis: Axis) -> bool:
 
 
 def dtype_of(e: Expr) -> DType:
+    known = e._dtype  # pyright: ignore[reportPrivateUsage]
+    if known is UNKNOWN:
+        known = _dtype_of(e)
+        object.__setattr__(e, "_dtype", known)
+    return known
+
+
+def _dtype_of(e: Expr) -> DType:
     match e:
         case Const(_, dtype) | Cast(_, dtype) | Choice(_, _, dtype):
             return dtype

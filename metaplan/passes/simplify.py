@@ -38,19 +38,17 @@ def _limited(e: ir.Expr) -> bool:
 
 
 class _Here(Rewriter):
-    """Rewrites what a point computes of itself: what holds there says nothing of other points, nor of an axis."""
+    """Rewrites the operators of a point: what holds there says nothing of other points, nor of an axis.
+
+    A read inside an index happens also where the outer guard is false, and keeps its own.
+    """
 
     def axis(self, a: ir.Axis) -> ir.Axis:
         return a
 
     def _expr(self, e: ir.Expr) -> ir.Expr:
-        return e if isinstance(e, _ELSEWHERE) else super()._expr(e)
-
-
-_ELSEWHERE = (
-    *(ir.Scan, ir.Reduce, ir.RowScan, ir.Across, ir.Sort, ir.Fold, ir.Bisect, ir.At),
-    *(ir.Given, ir.Trial),
-)
+        plain = ir.Bin | ir.Not | ir.Where | ir.Cast | ir.Choice
+        return super()._expr(e) if isinstance(e, plain) else e
 
 
 def stored_at(axis: ir.Axis, ranges: Ranges) -> ir.Expr:
@@ -157,11 +155,13 @@ class Simplify:
             # x + 0 => x, x - 0 => x, 0 + x => x
             case ir.Bin(Op.ADD | Op.SUB, x, Const(0)) | ir.Bin(Op.ADD, Const(0), x):
                 return x
-            # (x + a) + b => x + (a + b), also with -
+            # (x + a) + b => x + (a + b), also with -   for a + b of their dtype
             case ir.Bin(
                 Op.ADD | Op.SUB as outer, ir.Bin(Op.ADD | Op.SUB as op, x, Const(a)), Const(b)
             ):
                 shift = (a if op is Op.ADD else -a) + (b if outer is Op.ADD else -b)
+                if abs(shift) > ir.dtype_of(x).hi:
+                    return None
                 sign = Op.ADD if shift >= 0 else Op.SUB
                 return ir.Bin(sign, x, Const(abs(shift), ir.dtype_of(x), loc=e.loc), loc=e.loc)
             # x * 1 => x, x // 1 => x

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 import metaplan as mp
-from metaplan import boolean, i32, u8, u16
+from metaplan import boolean, i32, i64, u8, u16
 from tests.samples.core import Loops, counts, sample, start
 
 
@@ -135,3 +135,53 @@ def _(given, to: Loops):
     x, table = np.asarray(given["x"]).tolist(), np.asarray(given["table"]).tolist()
     before = start([min(v, 1) for v in x])
     to.put("out", [table[min(b, 7)] if v < 1 else -1 for v, b in zip(x, before, strict=False)])
+
+
+@mp.plan
+def guarded_inside(
+    x: Annotated[i32, "req", mp.between(-100000, 100000)],
+    inner: Annotated[i32, 4, mp.below(9)],
+    table: Annotated[i32, 8, 3, mp.between(-9, 9)],
+):
+    """A read inside an index happens wherever its own guard holds: the outer one does not stand for it."""
+    req = mp.axis("req")
+    inside = (x >= 0) & (x < 8)
+    column = mp.minimum(inner[mp.minimum(x, 3)], 2)
+    return dict(out=mp.on(req, mp.where(inside, table[x, column], -1)))
+
+
+def _guarded_inside(rng, n):
+    x = np.where(rng.random(n) < 0.5, rng.integers(0, 8, n), rng.integers(-100000, 100001, n))
+    return {"x": x, "inner": rng.integers(0, 9, 4), "table": rng.integers(-9, 10, (8, 3)), "req": n}
+
+
+@sample(guarded_inside, _guarded_inside, req=6)
+def _(given, to: Loops):
+    x, inner, table = (np.asarray(given[name]).tolist() for name in ("x", "inner", "table"))
+    to.put("out", [table[v][min(inner[min(v, 3)], 2)] if 0 <= v < 8 else -1 for v in x])
+
+
+@mp.plan
+def wrapping(x: Annotated[i64, "req", mp.below(4)]):
+    """Sums that leave int64 come back on the other side, and so does what is proved of them."""
+    req, low, high = mp.axis("req"), -(1 << 63), (1 << 63) - 1
+    return dict(
+        far=mp.minimum(mp.maximum(0 - x + low, 0), 50),
+        sums=(x - 5) + (low + 5),
+        over=(x + high) + 9,
+        least=mp.minimum(x + high, 5),
+        place=mp.on(req, x),
+    )
+
+
+@sample(wrapping, lambda rng, n: {"x": rng.integers(0, 4, n), "req": n}, req=6)
+def _(given, to: Loops):
+    def word(v):
+        return (v + (1 << 63)) % (1 << 64) - (1 << 63)
+
+    x, low, high = np.asarray(given["x"]).tolist(), -(1 << 63), (1 << 63) - 1
+    to.put("far", [min(max(word(low - v), 0), 50) for v in x])
+    to.put("sums", [v + low for v in x])
+    to.put("over", [word(v + high + 9) for v in x])
+    to.put("least", [min(word(v + high), 5) for v in x])
+    to.put("place", x)
