@@ -84,9 +84,11 @@ class Counting:
         return self._histogram(found, *keys, e)
 
     def _pairs(self, e: ir.Across, found: Same) -> int:
+        """How often a key is compared; a key that is looked up counts for each array that it is read from."""
         lives = ir.axis_of(e)
         asking = 1 if lives is None else self.ranges.points(lives)
-        return asking * self.ranges.points(found.over)
+        reads = sum(isinstance(x, ir.Load) for x in ir.walk(found.key))
+        return asking * self.ranges.points(found.over) * max(reads, 1)
 
     def _keys(self, found: Same) -> tuple[int, int] | None:
         """The lowest key that is counted, and how many there are."""

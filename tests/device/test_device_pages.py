@@ -94,7 +94,7 @@ def test_capturing_changes_no_state():
 
 
 def test_neither_growth_nor_an_admission_waits():
-    loop, _ = paged(lag=12)
+    loop, _ = paged(lag=48)  # no step reads a result: the region is run several times
     loop.admit(length=1, token=3, most=60)
     loop.step()
     torch.cuda.synchronize()

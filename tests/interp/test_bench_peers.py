@@ -127,7 +127,7 @@ def told(tmp_path, monkeypatch) -> Path:
     known = {n: argparse.Namespace(engine="vllm", plan=f"plan_{n}") for n in "abcd"}
     monkeypatch.setattr("tests.peers.families.peers", lambda: known)
     out = tmp_path / "peers.jsonl"
-    asked = dict(out=out, seconds=60, batch=(16,), query=(4,), peer=None, processes=2)
+    asked = dict(out=out, seconds=60, batch=(16,), query=(4,), peer=None, processes=2, live=False)
     Run(argparse.Namespace(**asked))()
     late = argparse.Namespace(**{**asked, "seconds": 0, "batch": (64,), "peer": ["a"]})
     Run(late)()
