@@ -204,6 +204,7 @@ class _Run:
                 return np.asarray(values)[np.clip(self.inside(of, at, taken), 0, len(values) - 1)]
             case ir.At(of, axis, index, other):
                 place = self.inside(index, at, taken).astype(np.int64)
+                self.asked(axis)
                 count = self.points(axis).count
                 value = np.append(self._at_own(of, axis), np.asarray(other, ir.dtype_of(of).value))
                 return value[np.where((place >= 0) & (place < count), place, count)]
@@ -289,6 +290,13 @@ class _Run:
         pairs = zip(self.plan.extents(source), index, strict=True)
         tests = [(i >= 0) & (i < extent) for extent, i in pairs]
         return np.logical_and.reduce(tests) if tests else np.asarray(True)
+
+    def asked(self, axis: ir.Axis) -> None:
+        """Counts the points that an axis above ``axis``, or itself, has beyond its capacity: nobody can ask them."""
+        for a in ir.chain(axis):
+            if isinstance(a, ir.Ragged) and self.points(a).count > self.plan.size(a.name):
+                outside = np.arange(self.plan.size(a.name), self.points(a).count)
+                self._count(a, overfull(a), outside)
 
     def _count(self, at: ir.Node, message: str, points: Array) -> None:
         """Remembers at which points the data broke a promise, however often they are evaluated."""

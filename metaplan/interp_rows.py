@@ -21,6 +21,7 @@ class Evaluator(Protocol):
 
     def points(self, axis: ir.Axis | None) -> Points: ...
     def eval(self, e: ir.Expr, at: Points, taken: Array | None = None) -> Array: ...
+    def asked(self, axis: ir.Axis) -> None: ...
     def number(self, axis: ir.Axis, at: Points) -> Array: ...
 
 
@@ -56,6 +57,7 @@ def _rows(run: Evaluator, axis: ir.Axis, every: Points) -> tuple[int, Array]:
 def across(run: Evaluator, e: ir.Across, at: Points) -> Array:
     """``e.of`` combined over all points of ``e.over``, for every point of ``at``."""
     every = run.points(e.over)
+    run.asked(e.over)
     asked = {g: run.eval(g.of, at) for g in ir.asked(e.of)}
     dtype = ir.dtype_of(e.of)
     out = np.full(at.count, e.op.identity(dtype), dtype.value)

@@ -216,9 +216,10 @@ class _Proof:
         return tests[0] if len(tests) == 1 else ir.Bin(Op.AND, *tests, loc=loc)
 
     def capacities(self, plan: ir.Plan) -> None:
-        """A ragged axis whose rows could need more points than its buffers have."""
+        """A ragged axis whose rows could need more points than its buffers have, or than those that ask go through."""
+        asked = _asked(plan)
         for axis in plan.axes:
-            if not isinstance(axis, ir.Ragged) or not _stored(plan, axis):
+            if not isinstance(axis, ir.Ragged) or not (_stored(plan, axis) or axis in asked):
                 continue
             assert axis.capacity is not None
             if self.ranges.capacity(axis.parent) * self.ranges.bound(axis) > axis.capacity:
@@ -294,6 +295,15 @@ def _with_lengths(e: ir.Expr) -> list[ir.Expr]:
                 if isinstance(a, ir.Ragged | ir.Part):
                     out.extend(ir.walk(a.length))
     return out
+
+
+def _asked(plan: ir.Plan) -> set[ir.Axis]:
+    """The axes whose points other points ask, and those above them."""
+    found: set[ir.Axis] = set()
+    for e in ir.walk(*ir.exprs(plan)):
+        if isinstance(e, ir.Across | ir.At):
+            found.update(ir.chain(e.over if isinstance(e, ir.Across) else e.axis))
+    return found
 
 
 def _stored(plan: ir.Plan, axis: ir.Axis) -> bool:
