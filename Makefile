@@ -48,8 +48,10 @@ lint: $(DEV) ## ruff, pyright, the drift of kernels/ and of docs/coverage.md
 codegen: $(DEV) ## render the shipped plans into kernels/
 	@$(PY) -m metaplan codegen
 
-bench: $(DEV) ## measure the claims of docs/performance.md (needs a GPU)
-	@$(PY) -m bench
+bench: $(DEV) ## measure our plans and our loop (needs a GPU); docs/performance.md names the other benches
+	@mkdir -p build
+	@$(PY) -m bench.plans --seconds 300 --out build/plans.jsonl
+	@$(PY) -m bench.loops.idle --seconds 170 --out build/loops_idle.jsonl
 
 test-null: $(DEV)
 	@echo "tests/null tests/oracle tests/loop: meaning, without triton"
