@@ -217,9 +217,9 @@ class _Proof:
 
     def capacities(self, plan: ir.Plan) -> None:
         """A ragged axis whose rows could need more points than its buffers have, or than those that ask go through."""
-        asked = _asked(plan)
+        roomy = _roomy(plan)
         for axis in plan.axes:
-            if not isinstance(axis, ir.Ragged) or not (_stored(plan, axis) or axis in asked):
+            if not isinstance(axis, ir.Ragged) or axis not in roomy:
                 continue
             assert axis.capacity is not None
             if self.ranges.capacity(axis.parent) * self.ranges.bound(axis) > axis.capacity:
@@ -297,14 +297,10 @@ def _with_lengths(e: ir.Expr) -> list[ir.Expr]:
     return out
 
 
-def _asked(plan: ir.Plan) -> set[ir.Axis]:
-    """The axes whose points other points ask, and those above them."""
-    found: set[ir.Axis] = set()
+def _roomy(plan: ir.Plan) -> set[ir.Axis]:
+    """The axes that must hold all their points: those stored, those that other points ask, and all above them."""
+    found = {a for o in plan.outputs if o.put is None for a in ir.chain(o.axis)}
     for e in ir.walk(*ir.exprs(plan)):
         if isinstance(e, ir.Across | ir.At):
             found.update(ir.chain(e.over if isinstance(e, ir.Across) else e.axis))
     return found
-
-
-def _stored(plan: ir.Plan, axis: ir.Axis) -> bool:
-    return any(o.axis == axis and o.put is None for o in plan.outputs)

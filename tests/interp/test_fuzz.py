@@ -34,6 +34,23 @@ def asked_beyond(on: Annotated[boolean, "req"], x: Annotated[i32, "some", mp.bel
     return dict(found=mp.locate(x, 0), there=mp.at(mp.cumsum(x + 0 * some.index), 0))
 
 
+@mp.plan
+def stored_below(n: Annotated[i32, "req", mp.below(4)]):
+    req = mp.axis("req")
+    tok = mp.ragged(req, n)
+    one = mp.ragged(tok, 1)
+    return dict(places=one.index)
+
+
+def test_points_below_those_beyond_a_capacity_are_counted() -> None:
+    made = Compiled(stored_below.ir, {"req": 2, "tok": 4})
+    for n, beyond in ((2, 0), (3, 2)):
+        given = {"n": np.full(2, n, np.int32)}
+        want, got = garbage_buffers(made.plan, 1), garbage_buffers(made.plan, 1)
+        assert sum(made.meaning(given, {"req": 2}, want).values()) == beyond
+        assert sum(made.kernel(given, {"req": 2}, got)) == beyond
+
+
 def test_points_that_nobody_can_ask_are_counted() -> None:
     """Nothing is stored of them: that they are more than their axis was compiled for shows in what asks them."""
     made = Compiled(asked_beyond.ir, {"req": 6, "some": 4})
