@@ -10,7 +10,7 @@ from typing import TypeAlias
 from metaplan import ir
 from metaplan.ir import DType, Op
 from metaplan.lower import tables
-from metaplan.lower.names import Names
+from metaplan.lower.names import Names, stride_name
 from metaplan.program import Let, Stmt
 from metaplan.ranges import Ranges
 from metaplan.schedule import Partial, same_lanes
@@ -190,7 +190,7 @@ class Tile:
     def name(self, e: ir.Expr, value: str) -> Text:
         names = self.shared.names
         name = names.fresh(names.wish(e) or _plain(e))
-        self.block(self.depth(e)).append(Let(name, value, names.note(e)))
+        self.block(self.depth(e)).append(Let(name, tensor(value, e), names.note(e)))
         return name, ATOM
 
     def at(self, e: ir.Expr, level: int) -> str:
@@ -243,10 +243,8 @@ class Tile:
                 alone = isinstance(other, ir.Const)
                 first = self.plain(cond), self.typed(then) if alone else self.plain(then)
                 return f"tl.where({', '.join(first)}, {self.plain(other)})", ATOM
-            case ir.Cast(of, DType.I32) if ir.dtype_of(of) is DType.BOOL:
-                return f"{self.at(of, ATOM)}.to(tl.int32)", ATOM
             case ir.Cast(of, dtype):
-                return f"{self.at(of, ATOM)}.to({TRITON[dtype]})", ATOM
+                return f"{tensor(self.at(of, ATOM), of)}.to({TRITON[dtype]})", ATOM
             case ir.Scan(of, over):
                 return self.scan(e, of, over)
             case ir.Reduce():
@@ -382,13 +380,15 @@ def _beside(e: ir.Expr) -> tuple[ir.Expr, ...]:
             return ir.children(e)
 
 
+def tensor(text: str, e: ir.Expr) -> str:
+    """``text`` of ``e`` as a tensor, which a number alone is not."""
+    named = any(c.isalpha() for c in text)
+    return text if named else f"tl.full((), {text}, {TRITON[ir.dtype_of(e)]})"
+
+
 def total_of(axis: ir.Ragged | ir.Part) -> ir.Reduce:
     """How many points of ``axis`` are live: the sum of its lengths."""
     return ir.Reduce(ir.Monoid.SUM, axis.length, axis.parent, None, loc=axis.loc)
-
-
-def stride_name(source: ir.Input, at: int) -> str:
-    return f"{source.name}_stride" if len(source.dims) == 2 else f"{source.name}_stride_{at}"
 
 
 def _plain(e: ir.Expr) -> str:

@@ -82,3 +82,7 @@ def _hints(plan: ir.Plan) -> dict[ir.Expr, str]:
 
 def _anonymous(e: ir.Expr) -> bool:
     return not isinstance(e, ir.Load) and assigned_name(e.loc) is None
+
+
+def stride_name(source: ir.Input, at: int) -> str:
+    return f"{source.name}_stride" if len(source.dims) == 2 else f"{source.name}_stride_{at}"

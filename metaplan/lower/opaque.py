@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metaplan import ir
-from metaplan.lower.emit import stride_name
+from metaplan.lower.names import stride_name
 from metaplan.program import Region
 
 

@@ -8,7 +8,7 @@ from metaplan import ir, text
 from metaplan.copies import counts
 from metaplan.interp import buffer_shape
 from metaplan.lower import opaque, partials, tails, work
-from metaplan.lower.emit import stride_name
+from metaplan.lower.names import stride_name
 from metaplan.lower.tables import width
 from metaplan.program import Buffer, Kernel, Param, Program, Region, Role
 from metaplan.schedule import Schedule

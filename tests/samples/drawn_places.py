@@ -126,3 +126,20 @@ def _(given, to: Loops):
     n, table = np.asarray(given["n"]).tolist(), np.asarray(given["table"]).tolist()
     to.put("starts", [0] * (len(n) + 1), 0)
     to.put("out", [table[k + 2] if k + 2 >= 0 else 0 for k in n])
+
+
+@mp.plan
+def nothing_before(x: Annotated[i32, "tok", mp.below(9)]):
+    """What lies before the only row of a program is a number, and is converted like any other."""
+    req = mp.axis("req")
+    tok = mp.ragged(req, 2)
+    before = mp.indptr(req.offset)
+    return dict(out=mp.on(tok, i64(before & 7) + i64(x)), narrow=mp.on(tok, u8(before ^ 3)))
+
+
+@sample(nothing_before, lambda rng, n: {"x": rng.integers(0, 9, 40), "req": n}, req=1)
+def _(given, to: Loops):
+    x, rows = np.asarray(given["x"]).tolist(), range(given["req"])
+    before = [sum(range(r)) for r in rows]
+    to.put("out", [(before[r] & 7) + x[2 * r + j] for r in rows for j in range(2)])
+    to.put("narrow", [before[r] ^ 3 for r in rows for _ in range(2)])
