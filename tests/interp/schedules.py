@@ -8,6 +8,7 @@ from dataclasses import replace
 from metaplan import ir
 from metaplan.ranges import Ranges
 from metaplan.schedule import Schedule, Work, power
+from metaplan.sums import frame
 
 
 def each(change: Callable[[Work, Ranges], Work]) -> Callable[[Schedule], Schedule]:
@@ -29,12 +30,18 @@ def rows(count: int) -> Callable[[Work, Ranges], Work]:
     """``count`` rows a program, and a program for every block of rows."""
 
     def change(w: Work, ranges: Ranges) -> Work:
-        if not w.rows or w.in_order or w.tallies:
+        if not w.rows or w.in_order or w.tallies or _lanes_ask(w):
             return w
         made = replace(w, rows_per_program=count, splits=1)
         return replace(made, programs=_blocks(made, ranges))
 
     return change
+
+
+def _lanes_ask(w: Work) -> bool:
+    """Points of the lanes ask those of another axis: they stand as rows, and a program has one row of its own."""
+    every = (e for e in ir.near(*w.roots) if isinstance(e, ir.Across))
+    return w.lanes is not None and any(frame(ir.axis_of(e)) == w.axes for e in every)
 
 
 def few(w: Work, ranges: Ranges) -> Work:
