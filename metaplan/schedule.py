@@ -235,7 +235,7 @@ def _sized(w: Work, plan: ir.Plan, ranges: Ranges, target: Target, limits: Limit
     if _packs(w, ranges, limits):
         w, points = _packed(w, plan, ranges), _packed_rows(w, ranges)
     if w.sequence is not None:
-        rows = min(power(points // (limits.spread * target.processors)), limits.folded)
+        rows = _each(points, limits.spread, limits.folded, target)
         return replace(w, rows_per_program=rows, programs=min(-(-points // rows), room))
     if w.lanes is None and not w.in_order:
         asks = _asks(w.roots, w.rows)
@@ -246,11 +246,11 @@ def _sized(w: Work, plan: ir.Plan, ranges: Ranges, target: Target, limits: Limit
     if w.in_order:
         below = [frame(x.axis)[-1] for x in w.writes if len(frame(x.axis)) > len(w.rows)]
         long = any(ranges.bound(axis) > limits.short for axis in below)
-        rows = 1 if long else min(power(points // (limits.spread * target.processors)), 16)
-        blocks = -(-points // max(rows, 1))
+        rows = 1 if long else _each(points, limits.spread, 16, target)
+        blocks = -(-points // rows)
         sorts = [e for e in ir.near(*w.roots) if isinstance(e, ir.Sort)]
         tile = max(limits.lanes, *(power(ranges.bound(e.over)) for e in sorts), 1)
-        return replace(w, rows_per_program=max(rows, 1), tile=tile, programs=min(blocks, room))
+        return replace(w, rows_per_program=rows, tile=tile, programs=min(blocks, room))
     assert w.lanes is not None
     bound = ranges.bound(w.lanes)
     rows = 1
@@ -260,14 +260,12 @@ def _sized(w: Work, plan: ir.Plan, ranges: Ranges, target: Target, limits: Limit
     alone = _scans_lanes(w) and (bound > limits.short or points * bound > limits.recompute)
     alone = alone or _asks(w.roots, w.axes)
     if w.packed and not (long or alone):
-        rows = max(
-            1, min(power(points // (limits.many_spread * target.processors)), limits.packed_rows)
-        )
+        rows = _each(points, limits.many_spread, limits.packed_rows, target)
         tile = min(power(bound), limits.packed_lanes if rows > 1 else limits.long)
         return replace(w, rows_per_program=rows, tile=tile, programs=min(-(-points // rows), room))
     if not (bound > limits.lanes or alone):
         spread = limits.searching if _searches(w) else limits.many_spread
-        rows = max(1, min(power(points // (spread * target.processors)), limits.wide_rows))
+        rows = _each(points, spread, limits.wide_rows, target)
     widest = limits.long if long else limits.lanes if rows == 1 else limits.wide_lanes
     if w.whole and bound > widest:
         rows, widest = 1, limits.long
@@ -280,6 +278,11 @@ def _sized(w: Work, plan: ir.Plan, ranges: Ranges, target: Target, limits: Limit
         )
     programs = min(blocks, max(room // splits, 1)) * splits
     return replace(w, rows_per_program=rows, tile=tile, splits=splits, programs=programs)
+
+
+def _each(points: int, spread: int, most: int, target: Target) -> int:
+    """How many of ``points`` a program takes, so that ``spread`` programs for each processor are left: ``most`` at most."""
+    return min(power(points // (spread * target.processors)), most)
 
 
 def _searches(w: Work) -> bool:
