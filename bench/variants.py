@@ -75,6 +75,7 @@ BOTH = (
 )
 BODY = re.compile(r"^    program = tl\.program_id\(0\)$", re.MULTILINE)
 LOOP = re.compile(r"^( *for \w+ in )range\((.*)\):$", re.MULTILINE)
+UNROLLED = re.compile(r"tl\.range\((.*), loop_unroll_factor=\d+\)")
 FLAGS = re.compile(r"^( *)(?:count|count_all)\(flags_ptr.*$", re.MULTILINE)
 
 
@@ -116,6 +117,11 @@ class Varied(Beside):
             for n in (2, 3):
                 staged = edited(self.base, LOOP, partial(_staged, stages=n))
                 yield f"loops in {n} stages", staged
+        if UNROLLED.search(self.base.source):
+            yield "loops not unrolled", edited(self.base, UNROLLED, r"range(\1)")
+            for n in (2, 8):
+                by = rf"tl.range(\1, loop_unroll_factor={n})"
+                yield f"loops unrolled {n} times", edited(self.base, UNROLLED, by)
         yield from regions(self.base)
         seen = {self.base.program}
         for changes in (*({name: n} for name, tried in SWEPT for n in tried), *BOTH):

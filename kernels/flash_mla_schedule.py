@@ -23,7 +23,7 @@ def flash_mla_schedule_1_part_fold(
 ):
     """request_after_kept, begin_after_kept, split_after_kept: once, part point by point."""
     request = tl.full((), 0, tl.int32)
-    spent = tl.full((), 0, tl.int32)
+    reached = tl.full((), 0, tl.int32)
     begin = tl.full((), 0, tl.int32)
     split_2 = tl.full((), 0, tl.int32)
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
@@ -45,25 +45,26 @@ def flash_mla_schedule_1_part_fold(
     end_2 = end + cost
     broken = tl.full((), 0, tl.int32)
     broken_2 = tl.full((), 0, tl.int32)
-    for part_place in range(0, 132, 1):
+    broken_3 = tl.full((), 0, tl.int32)
+    for part_place in tl.range(0, 132, 1, loop_unroll_factor=4):
         part = tl.cast(part_place, tl.int32)
-        part_value = payload + spent
-        # room = payload + now.spent + now.begin
-        room = part_value + begin
+        # room = now.reached + payload
+        room = reached + payload
         # request = mp.locate(end, room)
         request_2 = tl.sum(tl.where(req_counted, (end_2 <= room).to(tl.int32), 0), 0)
         request_after = request_2
-        # spent = mp.sum(mp.where(end <= mp.given(room), cost, 0), over=req)
-        spent_2 = tl.sum(tl.where(req_counted, tl.where(end_2 <= room, cost, 0), 0), 0)
+        # whole = mp.sum(mp.where(end <= mp.given(room), cost, 0), over=req)
+        whole = tl.sum(tl.where(req_counted, tl.where(end_2 <= room, cost, 0), 0), 0)
+        part_value = room - 5
+        # reached = mp.maximum(whole, room - overhead)
+        reached_2 = tl.maximum(whole, part_value)
         holds = request_2 < req_size
-        part_value_2 = room - spent_2
-        # left = room - spent - overhead
-        left = part_value_2 - 5
-        holds_2 = 0 < left
-        # cut = (request < req.size) & (left > 0)
+        holds_2 = whole < reached_2
+        # cut = (request < req.size) & (reached > whole)
         cut = holds & holds_2
-        # begin=mp.where(cut, left, 0)
-        begin_2 = tl.where(cut, left, 0)
+        part_value_2 = reached_2 - whole
+        # begin=mp.where(cut, reached - whole, 0)
+        begin_2 = tl.where(cut, part_value_2, 0)
         begin_after = tl.minimum(begin_2, 2048)
         # same = request == now.request
         same = request_2 == request
@@ -75,16 +76,19 @@ def flash_mla_schedule_1_part_fold(
         tl.store(request_after_kept_ptr + part, request_after)
         tl.store(begin_after_kept_ptr + part, begin_after)
         tl.store(split_after_kept_ptr + part, split_2_after)
+        # outside [0, 2102404]
+        broken = broken + (2102404 < reached_2).to(tl.int32)
         # outside [0, 2048]
-        broken = broken + (2048 < begin_2).to(tl.int32)
+        broken_2 = broken_2 + (2048 < begin_2).to(tl.int32)
         # outside [0, 132]
-        broken_2 = broken_2 + (132 < split_3).to(tl.int32)
+        broken_3 = broken_3 + (132 < split_3).to(tl.int32)
         request = request_after
-        spent = spent_2
+        reached = tl.minimum(reached_2, 2102404)
         begin = begin_after
         split_2 = split_2_after
     count_all(flags_ptr + 0, broken)
     count_all(flags_ptr + 1, broken_2)
+    count_all(flags_ptr + 2, broken_3)
 
 
 @triton.jit(
@@ -97,7 +101,7 @@ def flash_mla_schedule_1(
     request_after_kept_ptr,  # int32[request_after_kept_cells], kept for a later launch
     begin_after_kept_ptr,  # int32[begin_after_kept_cells], kept for a later launch
     split_after_kept_ptr,  # int32[split_after_kept_cells], kept for a later launch
-    flags_ptr,  # int32[2]: broken promises, counted
+    flags_ptr,  # int32[3]: broken promises, counted
 ):
     """1 program."""
     program = tl.program_id(0)
@@ -217,7 +221,7 @@ def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
         "request_after_kept": torch.zeros([132], dtype=torch.int32, device=device),
         "begin_after_kept": torch.zeros([132], dtype=torch.int32, device=device),
         "split_after_kept": torch.zeros([132], dtype=torch.int32, device=device),
-        "flags": torch.zeros([2], dtype=torch.int32, device=device),
+        "flags": torch.zeros([3], dtype=torch.int32, device=device),
     }
 
 
@@ -244,7 +248,7 @@ def launch(
         request_after_kept: int32[request_after_kept_cells], kept for a later launch
         begin_after_kept: int32[begin_after_kept_cells], kept for a later launch
         split_after_kept: int32[split_after_kept_cells], kept for a later launch
-        flags: int32[2]: broken promises, counted
+        flags: int32[3]: broken promises, counted
         schedule: int32[part, 8], tail: keep
         num_splits: int32[fence], tail: keep
     """

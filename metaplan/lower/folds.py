@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from metaplan import ir
 from metaplan.ir import Op, When
 from metaplan.looking import sequence
-from metaplan.lower.ahead import AHEAD, Ahead, unhindered
+from metaplan.lower.ahead import Ahead, unhindered
 from metaplan.lower.emit import Text
 from metaplan.lower.places import spread, walk
 from metaplan.lower.scans import Summing
@@ -21,6 +21,8 @@ from metaplan.sums import frame, normal
 from metaplan.text import ATOM
 
 Stores = Callable[[Summing, list[Stmt]], None]
+_TURNS = 4
+"""Places whose lines are written out one after the other: what one does not pass on runs beside the next."""
 
 
 # ------------------------------------------------------------------ the loop
@@ -89,9 +91,8 @@ def fold_loop(
     if stores is not None:
         stores(inner, body)
     body.extend((*_committed(inner, changes), *ahead.behind))
-    turns = AHEAD if ahead.before else 1
     if body:
-        above.block(len(above.levels)).extend((*ahead.before, way.loop(turns)))
+        above.block(len(above.levels)).extend((*ahead.before, way.loop(_TURNS)))
     for c in every:
         for at, name in enumerate(c.names):
             _memo(above)[c.field(at, When.LAST)] = name, ATOM

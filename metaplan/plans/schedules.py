@@ -144,17 +144,17 @@ def flash_mla_schedule(
         payload = mp.cdiv(mp.sum(cost, over=req), parts) + overhead
 
         def step(now: mp.Moment) -> dict[str, mp.Integer]:
-            """From where a part starts to where the next one does."""
-            room = payload + now.spent + now.begin
+            """From what the parts before have reached, in blocks and overheads, to what this one reaches."""
+            room = now.reached + payload
             request = mp.locate(end, room)
-            spent = mp.sum(mp.where(end <= mp.given(room), cost, 0), over=req)
-            left = room - spent - overhead
-            cut = (request < req.size) & (left > 0)
+            whole = mp.sum(mp.where(end <= mp.given(room), cost, 0), over=req)
+            reached = mp.maximum(whole, room - overhead)
+            cut = (request < req.size) & (reached > whole)
             same = request == now.request
             return dict(
                 request=request,
-                spent=spent,
-                begin=mp.where(cut, left, 0),
+                reached=reached,
+                begin=mp.where(cut, reached - whole, 0),
                 split=mp.where(same, now.split, 0) + i32(cut),
             )
 
@@ -162,7 +162,7 @@ def flash_mla_schedule(
             part,
             step,
             request=mp.carry(0, 0, max_requests),
-            spent=mp.carry(0, 0, max_requests * (most + overhead)),
+            reached=mp.carry(0, 0, max_requests * (most + overhead) + parts),
             begin=mp.carry(0, 0, most),
             split=mp.carry(0, 0, parts),
         )
