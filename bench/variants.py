@@ -53,6 +53,7 @@ SWEPT = (
     ("vector", (32, 64, 256)),
     ("folded", (8, 64)),
     ("packed", (32, 1 << 30)),
+    ("block_points", (1024, 1 << 14)),
     ("compared", (1 << 20, 1 << 28)),
     ("counted", (128, 512)),
     ("askers", (1, 4, 8, 32)),
@@ -113,6 +114,7 @@ class Varied(Beside):
         if FLAGS.search(self.base.source):
             yield "flags left out", edited(self.base, FLAGS, lambda m: f"{m[1]}pass")
         yield "nothing done", edited(self.base, BODY, lambda m: f"{m[0]}\n    return")
+        yield from launches(self.base)
         if LOOP.search(self.base.source):
             for n in (2, 3):
                 staged = edited(self.base, LOOP, partial(_staged, stages=n))
@@ -149,6 +151,17 @@ def edited(base: Built, lines: re.Pattern[str], by: Any) -> Built:
 
 def _staged(loop: re.Match[str], stages: int) -> str:
     return f"{loop[1]}tl.range({loop[2]}, num_stages={stages}):"
+
+
+def launches(base: Built) -> Iterator[tuple[str, Built]]:
+    """Each launch of several alone; the others' programs leave at once."""
+    found = [m.start() for m in BODY.finditer(base.source)]
+    for at, start in enumerate(found if len(found) > 1 else ()):
+
+        def others(m: re.Match[str], start: int = start) -> str:
+            return m[0] if m.start() == start else f"{m[0]}\n    return"
+
+        yield f"launch {at} alone", edited(base, BODY, others)
 
 
 def regions(base: Built) -> Iterator[tuple[str, Built]]:

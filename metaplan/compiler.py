@@ -13,7 +13,7 @@ from metaplan.passes.counting import Blocks
 from metaplan.passes.cut import Stages, cut
 from metaplan.passes.pipeline import stages as passed
 from metaplan.program import Program
-from metaplan.schedule import LIMITS, Limits, Schedule, schedule
+from metaplan.schedule import LIMITS, Limits, Schedule, distinct, schedule
 from metaplan.target import Target
 
 
@@ -73,7 +73,7 @@ def build(
         made = list(passed(plan, sizes, unrolled))
         bound, placed = made[0][1], made[-1][1]
         stages = cut(placed, Blocks(limits.compared, limits.counted))
-        chosen = tuple(schedule(p, target, limits, stages.kept) for p in stages.plans)
+        chosen = distinct(schedule(p, target, limits, stages.kept) for p in stages.plans)
         more = unrolling.held_between(stages, chosen)
         if not more:
             break

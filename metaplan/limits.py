@@ -12,7 +12,9 @@ class Limits:
     recompute: int = 1 << 16
     """points that a program sums by itself; beyond, a first launch sums blocks of rows"""
     block_rows: int = 512
-    """rows of such a block"""
+    """most rows of such a block"""
+    block_points: int = 4096
+    """most points of it, where its rows have several"""
     scan_tile: int = 1024
     """points of one step of a sum"""
     lanes: int = 512

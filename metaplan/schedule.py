@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import count
 from math import prod
 
 from metaplan import catalogue, ir
@@ -61,26 +62,29 @@ def _partials(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Partial]:
     roots = [*ir.exprs(plan), *(e for w in writes(plan) for e in w.roots())]
     for scan in sums(roots):
         axes = frame(scan.over)
-        points, rows = 1, 1
-        for axis in axes:
-            points *= ranges.bound(axis)
-        for axis in axes[:1] if len(axes) == 1 else axes[:-1]:
-            rows *= ranges.bound(axis)
+        along = axes[:-1] or axes
+        points, rows = (prod(map(ranges.bound, some)) for some in (axes, along))
         if points > limits.recompute:
-            blocks = -(-rows // limits.block_rows)
-            made.append(Partial(f"partial_{len(made)}", scan, blocks, limits.block_rows))
+            block = max(min(limits.block_rows, limits.block_points // (points // rows)), 1)
+            made.append(Partial(f"partial_{len(made)}", scan, along, -(-rows // block), block))
     return made
+
+
+def distinct(schedules: Iterable[Schedule]) -> tuple[Schedule, ...]:
+    """The schedules of all launches of a plan, in which no two prepare sums under one name."""
+    numbers = count()
+    return tuple(
+        replace(s, partials=tuple(replace(p, name=f"partial_{next(numbers)}") for p in s.partials))
+        for s in schedules
+    )
 
 
 def _sums_reason(partials: list[Partial], limits: Limits) -> str:
     if not partials:
         most = limits.recompute
         return f"every program sums what lies before it by itself: at most {most} points"
-    names = ", ".join(dict.fromkeys(p.scan.over.name for p in partials))
-    return (
-        f"a first launch sums blocks of {limits.block_rows} rows of {names}:"
-        f" more than {limits.recompute} points"
-    )
+    blocks = ", ".join(dict.fromkeys(f"{p.rows} rows of {p.scan.over.name}" for p in partials))
+    return f"a first launch sums blocks of {blocks}: more than {limits.recompute} points"
 
 
 def _works(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Work]:

@@ -91,10 +91,11 @@ class Tail:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """A running sum that a launch of its own prepares: one total for each block of rows."""
+    """A running sum that a launch of its own prepares: one total for each block of ``rows`` rows of ``along``."""
 
     name: str
     scan: ir.Scan
+    along: tuple[ir.Axis, ...]
     blocks: int
     rows: int
 

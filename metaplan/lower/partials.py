@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from metaplan import ir
 from metaplan.lower.emit import Shared
 from metaplan.lower.names import names
@@ -10,7 +12,6 @@ from metaplan.lower.scans import Summing
 from metaplan.program import If, Let, Region, Stmt, Store
 from metaplan.ranges import Ranges
 from metaplan.schedule import Partial, Schedule
-from metaplan.sums import frame
 
 
 def region(schedule: Schedule, partial: Partial, kernel: str) -> tuple[Region, tuple[str, ...]]:
@@ -18,12 +19,8 @@ def region(schedule: Schedule, partial: Partial, kernel: str) -> tuple[Region, t
     shared = Shared(schedule.plan, Ranges(), names(schedule.plan), schedule.scan_tile)
     prelude: list[Stmt] = []
     base = Summing(shared, prelude)
-    axes = frame(partial.scan.over)
-    rows = axes if len(axes) == 1 else axes[:-1]
-    live = base.plain(length_of(rows[0]))
-    inner = 1
-    for axis in rows[1:]:
-        inner *= shared.ranges.bound(axis)
+    live = base.plain(length_of(partial.along[0]))
+    inner = prod(map(shared.ranges.bound, partial.along[1:]))
     body: list[Stmt] = [
         Let("first_row", f"program * {partial.rows}"),
         Let(

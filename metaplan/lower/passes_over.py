@@ -97,7 +97,7 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum], start: str = "") -> 
     that a launch before this one has prepared for whole blocks only run over the rest.
     """
     shared = base.shared
-    prepared = [shared.partials.get(ir.Scan(s.of, s.over)) for s in sums]
+    prepared = [shared.prepared(s.of, s.over, s.op) for s in sums]
     ready = not start and all(p is not None for p in prepared) and bool(sums)
     deepest = max((s.over for s in sums), key=lambda a: len(frame(a)))
     axes = frame(deepest)
@@ -192,8 +192,14 @@ def _whole(base: Tile, out: list[Stmt], sums: list[Sum], prepared: list[Partial]
     """Adds up the blocks that lie wholly before; the first row of the one that does not."""
     shared = base.shared
     blocks, number = shared.names.fresh("blocks"), shared.names.fresh("every_block")
-    total, rows = sums[0].before is None, prepared[0].rows
-    out.append(Let(blocks, f"tl.cdiv({stop}, {rows})" if total else f"{tight(stop)} // {rows}"))
+    before, rows = sums[0].before, prepared[0].rows
+    if before is None:
+        count = f"tl.cdiv({stop}, {rows})"
+    elif before.points:  # The last row counts in part, and ``stop`` is behind it.
+        count = f"{tight(before.points)} // {shared.ranges.bound(sums[0].over) * rows}"
+    else:
+        count = f"{tight(stop)} // {rows}"
+    out.append(Let(blocks, count))
     out.append(Let(number, f"tl.arange(0, {power(prepared[0].blocks)})"))
     for s, partial in zip(sums, prepared, strict=True):
         pointer = shared.use(f"{partial.name}_ptr")

@@ -217,8 +217,8 @@ class Summing(Tile):
     def _together(self, e: ir.Scan) -> list[ir.Scan]:
         """The sums that one pass can serve: those along the same axis, and along its parent."""
         assert self.wanted is not None
-        partials = self.shared.partials
-        alike = [s for s in self.wanted.scans if (s in partials) == (e in partials)]
+        blocked = self.shared.blocked(e.of, e.over)
+        alike = [s for s in self.wanted.scans if self.shared.blocked(s.of, s.over) == blocked]
         branch = [s for s in alike if one_pass(s, e)]
         limit = self._limit(e.over)
         branch = [s for s in branch if self._limit(s.over).rows == limit.rows]
@@ -320,9 +320,8 @@ class Summing(Tile):
 
     def _beside(self, a: ir.Reduce, b: ir.Reduce) -> bool:
         """Whether one pass can make both."""
-        partials = self.shared.partials
-        ready = [ir.Scan(t.of, t.over) in partials for t in (a, b)]
-        return ready[0] == ready[1] and one_pass(a, b)
+        one, other = (self.shared.blocked(t.of, t.over, t.op) for t in (a, b))
+        return one == other and one_pass(a, b)
 
     def total_name(self, e: ir.Reduce) -> str:
         return self.shared.names.fresh(self.shared.names.wish(e) or f"{e.over.name}_total")

@@ -88,6 +88,16 @@ def test_keys_that_are_counted_in_blocks(name: str, change: str | None) -> None:
         check(sample, compiled, seed, live)
 
 
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.name)
+def test_sums_of_blocks_of_any_size(sample: Sample) -> None:
+    """A launch before sums blocks of one row, or of some that divide nothing."""
+    for at, (rows, points) in enumerate(((1, 1), (3, 8))):
+        limits = replace(LIMITS, recompute=0, block_rows=rows, block_points=points)
+        compiled = Compiled(sample.plan.ir, sample.sizes, None, limits)
+        if any(chosen.partials for chosen in compiled.built.schedules):
+            check(sample, compiled, 6, sample.sizes["req"] - at)
+
+
 @pytest.mark.parametrize("name", ["sums", "compact", "selected"])
 def test_sums_that_take_a_launch_of_their_own(name: str) -> None:
     sample = next(s for s in SAMPLES if s.name == name)
