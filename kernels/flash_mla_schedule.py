@@ -37,41 +37,40 @@ def flash_mla_schedule_1_part_fold(
     req_total = tl.sum(tl.where(req_counted, cost, 0))
     value = req_total + 131
     value_2 = value // 132
-    # payload = mp.cdiv(mp.sum(cost, over=req), parts) + overhead
-    payload = value_2 + 5
+    # share = mp.maximum(mp.cdiv(mp.sum(cost, over=req), parts), 1)
+    share = tl.maximum(value_2, 1)
     req_count = tl.where(req_counted, cost, 0)
-    # end = mp.cumsum(cost)
-    end = tl.cumsum(req_count, 0) - req_count
-    end_2 = end + cost
+    req_before = tl.cumsum(req_count, 0) - req_count
     broken = tl.full((), 0, tl.int32)
     broken_2 = tl.full((), 0, tl.int32)
     broken_3 = tl.full((), 0, tl.int32)
     for part_place in tl.range(0, 132, 1, loop_unroll_factor=4):
         part = tl.cast(part_place, tl.int32)
-        # room = now.reached + payload
-        room = reached + payload
+        # aim = now.reached + work.share
+        aim = reached + share
+        # room = aim + work.overhead
+        room = aim + 5
         # request = mp.locate(end, room)
-        request_2 = tl.sum(tl.where(req_counted, (end_2 <= room).to(tl.int32), 0), 0)
+        request_2 = tl.sum(tl.where(req_counted, (req_before + cost <= room).to(tl.int32), 0), 0)
         request_after = request_2
-        # whole = mp.sum(mp.where(end <= mp.given(room), cost, 0), over=req)
-        whole = tl.sum(tl.where(req_counted, tl.where(end_2 <= room, cost, 0), 0), 0)
-        part_value = room - 5
-        # reached = mp.maximum(whole, room - overhead)
-        reached_2 = tl.maximum(whole, part_value)
+        # whole = mp.sum(mp.where(end <= mp.given(room), work.cost, 0), over=req)
+        whole = tl.sum(tl.where(req_counted, tl.where(req_before + cost <= room, cost, 0), 0), 0)
+        # reached=mp.maximum(whole, aim)
+        reached_2 = tl.maximum(whole, aim)
         holds = request_2 < req_size
-        holds_2 = whole < reached_2
-        # cut = (request < req.size) & (reached > whole)
+        holds_2 = whole < aim
+        # cut = (request < req.size) & (aim > whole)
         cut = holds & holds_2
-        part_value_2 = reached_2 - whole
-        # begin=mp.where(cut, reached - whole, 0)
-        begin_2 = tl.where(cut, part_value_2, 0)
+        part_value = aim - whole
+        # begin=mp.where(cut, aim - whole, 0)
+        begin_2 = tl.where(cut, part_value, 0)
         begin_after = tl.minimum(begin_2, 2048)
         # same = request == now.request
         same = request_2 == request
-        part_value_3 = tl.where(same, split_2, 0)
-        part_value_4 = cut.to(tl.int32)
+        part_value_2 = tl.where(same, split_2, 0)
+        part_value_3 = cut.to(tl.int32)
         # split=mp.where(same, now.split, 0) + i32(cut)
-        split_3 = part_value_3 + part_value_4
+        split_3 = part_value_2 + part_value_3
         split_2_after = tl.minimum(split_3, 132)
         tl.store(request_after_kept_ptr + part, request_after)
         tl.store(begin_after_kept_ptr + part, begin_after)
@@ -178,12 +177,11 @@ def flash_mla_schedule_fence(
     request_after_kept = tl.load(request_after_kept_ptr + part_each, mask=part_counted, other=0)
     fence = first_row + tl.arange(0, 8)
     fence_live = fence < 1025
-    # behind = mp.minimum(fence.index, req.size)
-    behind = tl.minimum(fence, req_size)
-    # cuts = mp.sum(last_cut & (last.request < mp.given(behind)), over=part)
-    cuts = tl.sum(tl.where(part_counted[None, :], (holds[None, :] & (request_after_kept[None, :] < behind[:, None])).to(tl.int32), 0), 1)
-    # num_splits=behind + cuts
-    num_splits = behind + cuts
+    # before = mp.minimum(fence.index, req.size)
+    before = tl.minimum(fence, req_size)
+    part_sum = tl.sum(tl.where(part_counted[None, :], (holds[None, :] & (request_after_kept[None, :] < before[:, None])).to(tl.int32), 0), 1)
+    # num_splits=before + cuts(before)
+    num_splits = before + part_sum
     tl.store(num_splits_ptr + fence, num_splits, mask=fence_live)
 
 

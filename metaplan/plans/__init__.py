@@ -12,6 +12,7 @@ FAMILIES = (
     "engine_step",
     "v4_rows",
     "schedules",
+    "flash_mla",
     "moe",
     "decode_loop",
     "decode_pages",

@@ -1,10 +1,9 @@
 """The schedules of attention kernels, computed where the lengths are: on the GPU.
 
 DeepGEMM's paged MQA logits (get_paged_mqa_logits_metadata; SGLang 0.5.23's
-kernels/jit/csrc/deepseek_v4/paged_mqa_metadata.cuh, vLLM 0.33's models/step5/nvidia/ops/sparse_indexer.py), FlashMLA's decode
-(SGLang's kernels/jit/csrc/deepseek_v4/flashmla_sched_meta.cuh) and FlashInfer 0.7.2's decode
-(include/flashinfer/attention/scheduler.cuh: DecodePlan) each split the keys of a batch over the processors. The first two are
-kernels of one program; the last runs on the host, which waits for the lengths first.
+kernels/jit/csrc/deepseek_v4/paged_mqa_metadata.cuh, vLLM 0.33's models/step5/nvidia/ops/sparse_indexer.py) and FlashInfer
+0.7.2's decode and prefill (include/flashinfer/attention/scheduler.cuh: DecodePlan, PrefillPlan) each split the keys of a batch
+over the processors. The first is a kernel of one program; the others run on the host, which waits for the lengths first.
 """
 
 from __future__ import annotations
@@ -98,99 +97,6 @@ def step5_indexer(
         )
 
     return step5_indexer
-
-
-def flash_mla_schedule(
-    *,
-    parts: int = 132,
-    block: int = 64,
-    overhead: int = 5,
-    sparse: bool = False,
-    extra: bool = False,
-    max_requests: int = 1024,
-    max_keys: int = MOST,
-) -> mp.Plan:
-    """Which stretch of the batch each part of the GPU takes, and how many splits each request has.
-
-    A part takes whole requests as long as they fit its payload, each for its blocks and an overhead; what is left of
-    it takes the front of the next request.
-
-    Args:
-        parts: programs that share the work: processors / heads per program.
-        block: keys of a block.
-        overhead: blocks that starting a request costs.
-        sparse: requests read ``topk_length`` selected keys, not all of ``seqlens_k``.
-        extra: beside those, ``extra_topk_length`` keys of a second cache.
-        max_requests: the capacity of the batch.
-        max_keys: the most keys of a request in each cache.
-    """
-    most = -(-max_keys // block) * (2 if extra else 1)
-
-    @mp.plan
-    def flash_mla_schedule() -> mp.Outputs:
-        keys = mp.array(
-            "topk_length" if sparse else "seqlens_k", i32.KIND, "req", mp.between(0, max_keys)
-        )
-        req = mp.axis("req")
-        part = mp.dense(None, parts)
-        fence = mp.dense(None, max_requests + 1)
-        tokens: mp.Value = mp.maximum(keys[req], 1) if sparse else keys[req]
-        if extra:
-            more = mp.array("extra_topk_length", i32.KIND, "req", mp.between(0, max_keys))
-            tokens = mp.cdiv(tokens, block) * block + more[req]
-        blocks = mp.maximum(mp.cdiv(tokens, block), 1)
-        cost = blocks + overhead
-        end = mp.cumsum(cost)
-        payload = mp.cdiv(mp.sum(cost, over=req), parts) + overhead
-
-        def step(now: mp.Moment) -> dict[str, mp.Integer]:
-            """From what the parts before have reached, in blocks and overheads, to what this one reaches."""
-            room = now.reached + payload
-            request = mp.locate(end, room)
-            whole = mp.sum(mp.where(end <= mp.given(room), cost, 0), over=req)
-            reached = mp.maximum(whole, room - overhead)
-            cut = (request < req.size) & (reached > whole)
-            same = request == now.request
-            return dict(
-                request=request,
-                reached=reached,
-                begin=mp.where(cut, reached - whole, 0),
-                split=mp.where(same, now.split, 0) + i32(cut),
-            )
-
-        walk = mp.fold(
-            part,
-            step,
-            request=mp.carry(0, 0, max_requests),
-            reached=mp.carry(0, 0, max_requests * (most + overhead) + parts),
-            begin=mp.carry(0, 0, most),
-            split=mp.carry(0, 0, parts),
-        )
-        first, last = walk.before, walk.after
-        first_cut, last_cut = first.begin > 0, last.begin > 0
-        ends = mp.where(last_cut, last.request, last.request - 1)
-        whole = mp.at(mp.where(tokens == 0, 0, blocks), ends)
-        alone = first.request == ends
-        either = first_cut | last_cut
-
-        behind = mp.minimum(fence.index, req.size)
-        cuts = mp.sum(last_cut & (last.request < mp.given(behind)), over=part)
-        return dict(
-            schedule=mp.on(
-                part,
-                first.request,
-                ends,
-                first.begin,
-                mp.where(last_cut, last.begin, whole),
-                first.split,
-                i32(mp.where(alone, either, first_cut)),
-                i32(mp.where(alone, either, last_cut)),
-                0,
-            ),
-            num_splits=behind + cuts,
-        )
-
-    return flash_mla_schedule
 
 
 def flashinfer_decode_split(
@@ -316,7 +222,6 @@ def shipped() -> tuple[Shipped, ...]:
     return (
         Shipped("paged_mqa_schedule", paged_mqa_schedule, {"req": 1024}),
         Shipped("step5_indexer", step5_indexer, {"req": 1024}),
-        Shipped("flash_mla_schedule", flash_mla_schedule, {"req": 1024}),
         Shipped(
             "flashinfer_decode_split",
             lambda: flashinfer_decode_split(lists=True),

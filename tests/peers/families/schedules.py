@@ -11,8 +11,8 @@ import torch
 import triton
 
 from metaplan.lang.plan import Plan
+from metaplan.plans.flash_mla import flash_mla_schedule
 from metaplan.plans.schedules import (
-    flash_mla_schedule,
     paged_mqa_schedule,
     step5_indexer,
 )
@@ -177,13 +177,13 @@ def flash_mla_plan(parts: int, requests: int, most: int, selected: bool) -> Plan
     )
 
 
-def flash_mla_peer(name: str, given: Given, selected: bool) -> Peer:
+def flash_mla_peer(name: str, given: Given, selected: bool, parts: int = PARTS) -> Peer:
     return Peer(
         name=name,
         engine="sglang",
         plan="flash_mla_schedule",
         replaces=(f"{FLASH_MLA}:flashmla_sched_meta",),
-        setup=Setup(lambda: flash_mla_plan(PARTS, FEW, MOST, selected), {"req": FEW}),
+        setup=Setup(lambda: flash_mla_plan(parts, FEW, MOST, selected), {"req": FEW}),
         batches=batches(64, given, most=FEW),
         theirs=flash_mla,
         bench=bench(lambda n: flash_mla_plan(132, n, SERVED, selected), given),
@@ -231,4 +231,6 @@ PEERS = (
     ),
     flash_mla_peer("SGLang FlashMLA schedule", dense, False),
     flash_mla_peer("SGLang FlashMLA schedule of selected keys", sparse, True),
+    flash_mla_peer("SGLang FlashMLA schedule, more parts than requests", dense, False, 3 * FEW),
+    flash_mla_peer("SGLang FlashMLA schedule of selected keys, more parts", sparse, True, FEW),
 )
