@@ -87,12 +87,13 @@ class Cell:
     peer: str
     batch: int
     query: int
+    only: tuple[str, ...] = ()  # variants, as the results name them; all of them if there is none
 
     @classmethod
-    def named(cls, text: str, query: int) -> Cell:
+    def named(cls, text: str, query: int, only: tuple[str, ...]) -> Cell:
         """From "name@batch"."""
         name, _, batch = text.rpartition("@")
-        return cls(name, int(batch), query)
+        return cls(name, int(batch), query, only)
 
 
 class Varied(Beside):
@@ -104,8 +105,15 @@ class Varied(Beside):
         super().__init__(peers()[cell.peer], cell.batch, cell.query, device)
         self.setup, _ = self.peer.bench(cell.batch, cell.query)
         self.base: Built = self.step.built
+        self.only = cell.only
 
     def variants(self) -> Iterator[tuple[str, Built]]:
+        """Those that are asked for; the schedule as it is always."""
+        for name, made in self._variants():
+            if not self.only or name in ("as scheduled", *self.only):
+                yield name, made
+
+    def _variants(self) -> Iterator[tuple[str, Built]]:
         """The schedule as it is, the edits of its lines, each region alone, then the limits that change the program."""
         yield "as scheduled", self.base
         plan = self.setup.declare().ir
@@ -353,13 +361,14 @@ def main() -> None:
     )
     parser.add_argument("--cell", nargs="+", required=True, metavar="NAME@BATCH")
     parser.add_argument("--query", type=int, default=4)
+    parser.add_argument("--variant", nargs="+", help="only these, as the results name them")
     parser.add_argument("--seconds", type=float, default=120, help="for everything")
     most = max((os.cpu_count() or 4) - 1, 1)
     parser.add_argument("--processes", type=int, default=most)
     parser.add_argument("--out", type=Path, help="a JSON line for each variant is appended")
     parser.add_argument("--smoke", action="store_true", help="correctness only, on the CPU")
     asked = parser.parse_args()
-    cells = [Cell.named(text, asked.query) for text in asked.cell]
+    cells = [Cell.named(text, asked.query, tuple(asked.variant or ())) for text in asked.cell]
     if asked.smoke:
         smoke(cells)
         return

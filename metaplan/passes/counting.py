@@ -55,6 +55,7 @@ class Keeps(Protocol):
     def swept(self, e: ir.Across, own: ir.Axis | None) -> ir.Expr: ...
     def tidy_index(self, axis: ir.Axis) -> ir.Expr: ...
     def name(self, wish: str) -> str: ...
+    def source(self, e: ir.Expr, axis: ir.Axis | None) -> ir.Input: ...
     def store(
         self, name: str, value: ir.Expr, axis: ir.Axis, place: ir.Expr, cells: int
     ) -> ir.Input: ...
@@ -152,6 +153,8 @@ class Counting:
         self, found: Same, lowest: int, keys: int, e: ir.Across, own: ir.Axis | None
     ) -> ir.Expr:
         """The counts of the blocks before, and of the points before in the same block."""
+        if _looked_up(found.key):
+            self.keeper.source(found.key, found.over)  # which the launches behind this one read
         loc, many = e.loc.unnamed(), self._many_blocks(found.over)
         counts, place = self._counted(found, lowest, keys), self.keeper.tidy_index(found.over)
         if counts.name not in self._before:
@@ -189,6 +192,12 @@ def same(e: ir.Across, ranges: Ranges) -> Same | None:
     if (earlier and asked != key) or any(bound_elsewhere(t) for t in (key, *held)):
         return None
     return Same(over, key, asked, _all(held) if held else None, bool(earlier))
+
+
+def _looked_up(key: ir.Expr) -> bool:
+    """Whether one load has to wait for another."""
+    loads = (e for e in ir.walk(key) if isinstance(e, ir.Load))
+    return any(isinstance(e, ir.Load) for load in loads for e in ir.walk(*load.index))
 
 
 def _equal(test: ir.Expr) -> Iterator[tuple[ir.Expr, ir.Expr]]:

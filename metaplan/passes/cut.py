@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from metaplan import ir
 from metaplan.ir import Op
@@ -12,6 +13,8 @@ from metaplan.passes.keeping import Keeper
 from metaplan.passes.last import last_wins
 from metaplan.passes.simplify import simplify
 from metaplan.points import overfull
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class _Cut:
                     keeper.levels[o.name] = level
         updates = tuple(map(self._update, whole.updates))
         checks: dict[int, list[ir.Check]] = {}
-        for c in map(self._check, whole.checks):
+        for c in whole.checks:
+            c = self._read(self._check, self._check_level, c)
             checks.setdefault(self._check_level(c), []).append(c)
         for _, stored in keeper.stored:
             self.outputs.setdefault(keeper.levels[stored.name], []).append(stored)
@@ -121,11 +125,15 @@ class _Cut:
     def _output(self, o: ir.Output) -> ir.Output:
         """``o`` for the first launch that can compute it; what is kept by then is read."""
         self.keeper.apart = self.apart
-        made = self._rewritten(o)
-        self.keeper.read(self.keeper.kept(self._level(made)))
-        made = self._rewritten(o)
-        self.keeper.read({})
+        made = self._read(self._rewritten, self._level, o)
         self.keeper.apart = frozenset()
+        return made
+
+    def _read(self, rewritten: Callable[[T], T], level: Callable[[T], int], part: T) -> T:
+        """``part`` of the plan, which reads what launches in front of its own have kept."""
+        self.keeper.read(self.keeper.kept(level(rewritten(part))))
+        made = rewritten(part)
+        self.keeper.read({})
         return made
 
     def _rewritten(self, o: ir.Output) -> ir.Output:

@@ -256,6 +256,8 @@ class Keeper:
         match x:
             case ir.Scan(of, along) if along == over and ir.parent(over) is None:
                 return replace(x, of=self.inside(of, (), rows=True), over=self.axis(over))
+            case _ if x in self.ready:
+                return self.keep(x, ir.axis_of(x))
             case _ if isinstance(x, _LOOKS):
                 own = ir.axis_of(x)
                 return self.value(x, None) if own is None else self.keep(x, own)
