@@ -12,6 +12,7 @@ from metaplan.loop.bounds import Bounds
 from metaplan.loop.request import Request
 
 Ints = NDArray[np.int64]
+FOR_EVER = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,11 @@ class Launched:
     rows: Ints
     owners: Ints
     requests: NDArray[np.object_]
+
+    @property
+    def top(self) -> int:
+        """Rows up to the last one in use."""
+        return int(self.rows[-1]) + 1 if self.rows.size else 0
 
 
 @dataclass(slots=True)
@@ -48,6 +54,8 @@ class Host:
     live: NDArray[np.bool_] = field(init=False)
     requests: NDArray[np.object_] = field(init=False)
     _free: list[int] = field(init=False)
+    _now: Launched | None = field(init=False, default=None)
+    """What a step is launched for, until a row changes hands."""
 
     def __post_init__(self) -> None:
         self.known, self.pending, self.limits = np.zeros((3, self.rows), np.int64)
@@ -64,8 +72,7 @@ class Host:
     @property
     def top(self) -> int:
         """Rows up to the last one in use."""
-        used = np.flatnonzero(self.live)
-        return int(used[-1]) + 1 if used.size else 0
+        return self._held().top
 
     @property
     def room(self) -> int:
@@ -78,6 +85,14 @@ class Host:
         tokens = np.minimum(self.upper + reach, self.limits)
         return np.where(self.live, -(-tokens // self.page), 0)
 
+    @property
+    def spared(self) -> int:
+        """Steps behind the next one for which no live row needs a page that it has not."""
+        tokens = self.owned * self.page
+        short = self.live & (tokens < self.limits)
+        left = (tokens - self.upper - self.bounds.reach)[short]
+        return int(left.min()) // self.bounds.queries if left.size else FOR_EVER
+
     def row(self) -> int:
         """The lowest free row, so that the batch stays small."""
         return heapq.heappop(self._free)
@@ -87,22 +102,32 @@ class Host:
         self.known[row], self.pending[row], self.limits[row] = length, 0, request.limit
         self.owned[row], self.live[row], self.requests[row] = 0, True, request
         self.owners[row] += 1
+        self._now = None
 
     def leave(self, request: Request) -> None:
         row = request.row
         self.live[row], self.requests[row], request.live = False, None, False
         self.limits[row] = self.owned[row] = self.known[row] = self.pending[row] = 0
         heapq.heappush(self._free, row)
+        self._now = None
 
     def launch(self) -> Launched:
         """A step of all live rows is launched."""
-        self.pending[self.live] += 1
-        return Launched(np.flatnonzero(self.live), self.owners.copy(), self.requests.copy())
+        held = self._held()
+        self.pending[held.rows] += 1
+        return held
+
+    def _held(self) -> Launched:
+        if self._now is None:
+            rows = np.flatnonzero(self.live)
+            self._now = Launched(rows, self.owners.copy(), self.requests.copy())
+        return self._now
 
     def read(self, step: Launched, counts: NDArray[np.int32]) -> Ints:
         """The counts of a step are known, int32[rows]; returns the rows whose request still has them."""
-        rows = step.rows
-        same = rows[(step.owners[rows] == self.owners[rows]) & self.live[rows]]
+        rows = same = step.rows
+        if step is not self._now:
+            same = rows[(step.owners[rows] == self.owners[rows]) & self.live[rows]]
         self.known[same] += counts[same]
         self.pending[same] -= 1
         return same

@@ -28,6 +28,7 @@ class HostPaging:
         self.pages, self.overcommit = pages, overcommit
         self._host, self._pool = host, Pool(pages, fenced=fenced)
         self._promised = 0
+        self._spared = 0
 
     @property
     def free(self) -> int:
@@ -52,15 +53,20 @@ class HostPaging:
     def enter(self, request: Request, first: int, changes: Changes) -> None:
         self._promised += request.whole
         self._grow(request.row, first, changes)
+        self._spared = 0
 
     def reserve(self, changes: Changes) -> None:
         """Every live row has pages for its upper bound and one step more.
 
         Where one row needs a page, those that need one soon get theirs with it: a transfer costs what is in it little.
         """
+        if self._spared:
+            self._spared -= 1
+            return
         host = self._host
         more = host.wanted() - host.owned
         if (more <= 0).all():
+            self._spared = host.spared
             return
         soon = host.wanted(SOON) - host.owned
         if not self.overcommit and int(np.maximum(soon, 0).sum()) <= self.free:
