@@ -87,7 +87,7 @@ def sglang_dsa_column_64(
 ):
     """real_page_table: one row of req x tok a program, column_64 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size * 8, 528):
+    for block in range(program, req_size * 8, 1056):
         row = tl.cast(block, tl.int32)
         tok_offset = row % 8
         req = row // 8
@@ -172,7 +172,7 @@ def sglang_dsa(
     paged_mqa_ctx_lens_ptr,  # int32[req, 8], tail: keep
     real_page_table_ptr,  # int32[tok, 513], tail: keep
 ):
-    """609 programs; each kind of work takes a range of them."""
+    """1137 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_dsa_req(program, req_size_ptr, cache_seqlens_ptr, seq_lens_ptr, cu_seqlens_k_ptr)
@@ -181,15 +181,15 @@ def sglang_dsa(
             program - 8, req_size_ptr, seq_lens_ptr, dsa_cache_seqlens_ptr, dsa_cu_seqlens_k_ptr,
             dsa_seqlens_expanded_ptr, paged_mqa_ctx_lens_ptr,
         )
-    elif program < 600:
+    elif program < 1128:
         sglang_dsa_column_64(
             program - 72, req_size_ptr, seq_lens_ptr, real_page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 601:
-        sglang_dsa_req_tail(program - 600, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
+    elif program < 1129:
+        sglang_dsa_req_tail(program - 1128, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
     else:
-        sglang_dsa_tok_tail(program - 601, req_size_ptr, dsa_cu_seqlens_k_ptr, seq_lens_ptr)
+        sglang_dsa_tok_tail(program - 1129, req_size_ptr, dsa_cu_seqlens_k_ptr, seq_lens_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -238,7 +238,7 @@ def launch(
         paged_mqa_ctx_lens: int32[req, 8], tail: keep
         real_page_table: int32[tok, 513], tail: keep
     """
-    sglang_dsa[(609,)](
+    sglang_dsa[(1137,)](
         seq_lens,
         req_pool_indices,
         req_to_token,

@@ -189,7 +189,7 @@ def sglang_dsv4_block_1(
 ):
     """c1_index_page_table: one row of req x tok a program, block_1 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size * 8, 528):
+    for block in range(program, req_size * 8, 1056):
         row = tl.cast(block, tl.int32)
         tok_offset = row % 8
         req = row // 8
@@ -267,7 +267,7 @@ def sglang_dsv4(
     c2_sparse_page_indices_ptr,  # int32[tok, 512], tail: keep
     c2_index_page_table_ptr,  # int32[tok, 258], tail: keep
 ):
-    """2640 programs; each kind of work takes a range of them."""
+    """3168 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         sglang_dsv4_tok(
@@ -292,14 +292,14 @@ def sglang_dsv4(
             program - 1088, req_size_ptr, c1_sparse_page_indices_ptr, seq_lens_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr, c2_sparse_page_indices_ptr,
         )
-    elif program < 2128:
+    elif program < 2656:
         sglang_dsv4_block_1(
             program - 1600, req_size_ptr, c1_index_page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
     else:
         sglang_dsv4_block_2(
-            program - 2128, req_size_ptr, c2_index_page_table_ptr, req_to_token_ptr,
+            program - 2656, req_size_ptr, c2_index_page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
 
@@ -381,7 +381,7 @@ def launch(
         c2_sparse_page_indices: int32[tok, 512], tail: keep
         c2_index_page_table: int32[tok, 258], tail: keep
     """
-    sglang_dsv4[(2640,)](
+    sglang_dsv4[(3168,)](
         seq_lens,
         req_pool_indices,
         req_to_token,

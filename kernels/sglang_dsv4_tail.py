@@ -15,7 +15,7 @@ def sglang_dsv4_tail_cell(
 ):
     """table: one row of tok a program, cell in its lanes."""
     tok_size = tl.minimum(tl.load(tok_size_ptr), 8192)
-    for block in range(program, tok_size, 528):
+    for block in range(program, tok_size, 1056):
         tok = tl.cast(block, tl.int32)
         for cell_first in range(0, 640, 512):
             cell_offset = cell_first + tl.arange(0, 512)
@@ -60,12 +60,12 @@ def sglang_dsv4_tail(
     table_ptr,  # int32[tok, 640], tail: keep
     total_lengths_ptr,  # int32[tok], tail: keep
 ):
-    """592 programs; each kind of work takes a range of them."""
+    """1120 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 528:
+    if program < 1056:
         sglang_dsv4_tail_cell(program, tok_size_ptr, table_ptr, indices_ptr, indices_stride)
     else:
-        sglang_dsv4_tail_tok(program - 528, tok_size_ptr, total_lengths_ptr, lengths_ptr)
+        sglang_dsv4_tail_tok(program - 1056, tok_size_ptr, total_lengths_ptr, lengths_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -97,7 +97,7 @@ def launch(
         table: int32[tok, 640], tail: keep
         total_lengths: int32[tok], tail: keep
     """
-    sglang_dsv4_tail[(592,)](
+    sglang_dsv4_tail[(1120,)](
         indices,
         indices.stride(0),
         lengths,

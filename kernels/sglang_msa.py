@@ -16,8 +16,8 @@ def sglang_msa_column(
 ):
     """page_table: one row of req a program, column in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size, 528):
-        req = tl.cast(block, tl.int32)
+    req = program
+    if req < req_size:
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         for column_first in range(0, 1024, 512):
             column_offset = column_first + tl.arange(0, 512)
@@ -112,21 +112,21 @@ def sglang_msa(
     chunk_seq_lens_0_ptr,  # int32[req], tail: keep
     flashinfer_seq_lens_ptr,  # int32[head, 8192], tail: keep
 ):
-    """632 programs; each kind of work takes a range of them."""
+    """1128 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 528:
+    if program < 1024:
         sglang_msa_column(
             program, req_size_ptr, page_table_ptr, req_to_token_ptr, req_to_token_stride,
             req_pool_indices_ptr,
         )
-    elif program < 536:
+    elif program < 1032:
         sglang_msa_req(
-            program - 528, req_size_ptr, final_seq_lens_ptr, seq_lens_ptr, chunk_seq_lens_0_ptr,
+            program - 1024, req_size_ptr, final_seq_lens_ptr, seq_lens_ptr, chunk_seq_lens_0_ptr,
         )
-    elif program < 600:
-        sglang_msa_tok(program - 536, req_size_ptr, seq_lens_ptr, query_seq_lens_ptr)
+    elif program < 1096:
+        sglang_msa_tok(program - 1032, req_size_ptr, seq_lens_ptr, query_seq_lens_ptr)
     else:
-        sglang_msa_cell(program - 600, req_size_ptr, flashinfer_seq_lens_ptr, seq_lens_ptr)
+        sglang_msa_cell(program - 1096, req_size_ptr, flashinfer_seq_lens_ptr, seq_lens_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -169,7 +169,7 @@ def launch(
         chunk_seq_lens_0: int32[req], tail: keep
         flashinfer_seq_lens: int32[head, 8192], tail: keep
     """
-    sglang_msa[(632,)](
+    sglang_msa[(1128,)](
         seq_lens,
         req_pool_indices,
         req_to_token,

@@ -199,7 +199,7 @@ def vllm_deepseek_v4_entry(
     """c128a_decode_topk_indices: one row of req x tok a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     topk_width = tl.load(topk_width_ptr)
-    for block in range(program, req_size * 8, 528):
+    for block in range(program, req_size * 8, 1056):
         row = tl.cast(block, tl.int32)
         tok_offset = row % 8
         req = row // 8
@@ -429,7 +429,7 @@ def vllm_deepseek_v4(
     compressed_slot_mapping_ptr,  # int64[tok], tail: -1
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """1698 programs; each kind of work takes a range of them."""
+    """2226 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         vllm_deepseek_v4_tok(
@@ -446,37 +446,37 @@ def vllm_deepseek_v4(
             program - 64, req_size_ptr, query_start_loc_ptr, decode_swa_indices_0_ptr,
             slot_mapping_0_ptr, seq_lens_ptr, block_table_0_ptr, block_table_0_stride,
         )
-    elif program < 1104:
+    elif program < 1632:
         vllm_deepseek_v4_entry(
             program - 576, req_size_ptr, query_start_loc_ptr, topk_width_ptr,
             c128a_decode_topk_indices_ptr, seq_lens_ptr, block_table_c128_ptr,
             block_table_c128_stride,
         )
-    elif program < 1112:
+    elif program < 1640:
         vllm_deepseek_v4_req(
-            program - 1104, req_size_ptr, per_req_decode_lens_ptr, query_start_loc_ptr, flags_ptr,
+            program - 1632, req_size_ptr, per_req_decode_lens_ptr, query_start_loc_ptr, flags_ptr,
         )
-    elif program < 1624:
+    elif program < 2152:
         vllm_deepseek_v4_column(
-            program - 1112, req_size_ptr, query_start_loc_ptr, expanded_block_table_ptr,
+            program - 1640, req_size_ptr, query_start_loc_ptr, expanded_block_table_ptr,
             block_table_keys_ptr, block_table_keys_stride,
         )
-    elif program < 1632:
+    elif program < 2160:
         vllm_deepseek_v4_tok_tail(
-            program - 1624, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
+            program - 2152, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
             token_to_req_indices_ptr, is_valid_token_0_ptr, c128a_decode_topk_lens_ptr,
             decode_lens_ptr, decode_indices_ptr, decode_swa_lens_0_ptr,
             compressed_slot_mapping_c4_ptr, compressed_slot_mapping_c128_ptr, decode_seq_lens_ptr,
             compressed_slot_mapping_ptr,
         )
-    elif program < 1665:
+    elif program < 2193:
         vllm_deepseek_v4_decode_cell_128_tail(
-            program - 1632, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
+            program - 2160, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
             decode_swa_indices_0_ptr,
         )
     else:
         vllm_deepseek_v4_column_tail(
-            program - 1665, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
+            program - 2193, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
             expanded_block_table_ptr,
         )
 
@@ -569,7 +569,7 @@ def launch(
         compressed_slot_mapping: int64[tok], tail: -1
         flags: int32[2]: broken promises, counted
     """
-    vllm_deepseek_v4[(1698,)](
+    vllm_deepseek_v4[(2226,)](
         query_start_loc,
         seq_lens,
         padded_tokens,

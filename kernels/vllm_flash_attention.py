@@ -123,8 +123,8 @@ def vllm_flash_attention_col(
     """input_block_table: one row of padded a program, col in its lanes."""
     padded_size = tl.minimum(tl.load(padded_size_ptr), 1024)
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, padded_size, 528):
-        padded = tl.cast(block, tl.int32)
+    padded = program
+    if padded < padded_size:
         # real = padded.index < req.size
         real = padded < req_size
         idx_mapping = tl.load(idx_mapping_ptr + padded, mask=real, other=0)
@@ -268,7 +268,7 @@ def vllm_flash_attention(
     num_prefill_tokens_ptr,  # int32[1], tail: keep
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """610 programs; each kind of work takes a range of them."""
+    """1106 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         vllm_flash_attention_tok(
@@ -280,25 +280,25 @@ def vllm_flash_attention(
             program - 64, req_size_ptr, seq_lens_ptr, num_computed_tokens_ptr, idx_mapping_ptr,
             query_start_loc_ptr, dcp_local_seq_lens_ptr, dcp_context_kv_lens_ptr, flags_ptr,
         )
-    elif program < 600:
+    elif program < 1096:
         vllm_flash_attention_col(
             program - 72, padded_size_ptr, req_size_ptr, num_blocks_ptr, idx_mapping_ptr,
             input_block_table_ptr, block_table_ptr, block_table_stride,
         )
-    elif program < 601:
+    elif program < 1097:
         vllm_flash_attention_batch(
-            program - 600, num_decode_reqs_ptr, req_size_ptr, query_start_loc_ptr,
+            program - 1096, num_decode_reqs_ptr, req_size_ptr, query_start_loc_ptr,
             num_computed_tokens_ptr, idx_mapping_ptr, num_prefill_reqs_ptr, padded_size_ptr,
             num_decode_tokens_ptr, num_prefill_tokens_ptr, padded_tokens_ptr,
         )
-    elif program < 602:
+    elif program < 1098:
         vllm_flash_attention_req_tail(
-            program - 601, req_size_ptr, seq_lens_ptr, dcp_local_seq_lens_ptr,
+            program - 1097, req_size_ptr, seq_lens_ptr, dcp_local_seq_lens_ptr,
             dcp_context_kv_lens_ptr,
         )
     else:
         vllm_flash_attention_tok_tail(
-            program - 602, req_size_ptr, query_start_loc_ptr, slot_mapping_ptr,
+            program - 1098, req_size_ptr, query_start_loc_ptr, slot_mapping_ptr,
         )
 
 
@@ -368,7 +368,7 @@ def launch(
         num_prefill_tokens: int32[1], tail: keep
         flags: int32[2]: broken promises, counted
     """
-    vllm_flash_attention[(610,)](
+    vllm_flash_attention[(1106,)](
         idx_mapping,
         query_start_loc,
         num_computed_tokens,

@@ -106,7 +106,7 @@ def vllm_sparse_mla_entry(
     """c128a_decode_topk_indices: one row of req x tok a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     topk_width = tl.load(topk_width_ptr)
-    for block in range(program, req_size * 8, 528):
+    for block in range(program, req_size * 8, 1056):
         row = tl.cast(block, tl.int32)
         tok_offset = row % 8
         req = row // 8
@@ -216,7 +216,7 @@ def vllm_sparse_mla(
     c128a_decode_topk_lens_ptr,  # int32[tok], tail: 0 until padded_tokens
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """608 programs; each kind of work takes a range of them."""
+    """1136 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         vllm_sparse_mla_tok(
@@ -226,17 +226,17 @@ def vllm_sparse_mla(
             compressed_slot_mapping_c4_ptr, compressed_slot_mapping_c128_ptr,
             c128a_decode_topk_lens_ptr, flags_ptr,
         )
-    elif program < 592:
+    elif program < 1120:
         vllm_sparse_mla_entry(
             program - 64, req_size_ptr, query_start_loc_ptr, topk_width_ptr,
             c128a_decode_topk_indices_ptr, seq_lens_ptr, block_table_c128_ptr,
             block_table_c128_stride,
         )
-    elif program < 600:
-        vllm_sparse_mla_check_req(program - 592, req_size_ptr, query_start_loc_ptr, flags_ptr)
+    elif program < 1128:
+        vllm_sparse_mla_check_req(program - 1120, req_size_ptr, query_start_loc_ptr, flags_ptr)
     else:
         vllm_sparse_mla_tok_tail(
-            program - 600, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
+            program - 1128, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
             req_id_per_token_ptr, c128a_decode_topk_lens_ptr, compressed_slot_mapping_c4_ptr,
             compressed_slot_mapping_c128_ptr,
         )
@@ -295,7 +295,7 @@ def launch(
         c128a_decode_topk_lens: int32[tok], tail: 0 until padded_tokens
         flags: int32[2]: broken promises, counted
     """
-    vllm_sparse_mla[(608,)](
+    vllm_sparse_mla[(1136,)](
         query_start_loc,
         seq_lens,
         padded_tokens,

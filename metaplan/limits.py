@@ -26,8 +26,7 @@ class Limits:
     waves: int = 4
     """programs that a processor holds at once, about: with more of them a program loops"""
     long_waves: int = 8
-    """the same where each program goes along a row of ``turns`` tiles and more: their lengths differ"""
-    turns: int = 8
+    """the same where each program goes along a row of several tiles: their lengths differ"""
     short: int = 32
     """rows of at most so many points are flattened into one vector with their neighbours"""
     summed: int = 4096

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 ALIGN = 256
 """Bytes: a multiple of every vector width and of the sector and line sizes of all targets."""
+LEAST = 16
+"""Bytes: the widest vector. Outputs of a small batch share lines: each layer of a model reads them from memory again,
+whose weights have swept the cache."""
 
 
 class Buffers(Mapping[str, "torch.Tensor"]):
@@ -51,7 +54,7 @@ def allocate(fields: Iterable[Field], device: Any, *, gap: int = 0) -> Buffers:
     """Zeroed outputs on ``device``; ``gap`` leaves untouched bytes between them for tests."""
     import torch
 
-    layout = pack(fields, align=ALIGN, gap=gap)
+    layout = pack(fields, align=ALIGN, gap=gap, least=LEAST)
     arena = torch.zeros(layout.bytes + ALIGN, dtype=torch.uint8, device=device)
     return Buffers(layout, arena, -arena.data_ptr() % ALIGN)
 

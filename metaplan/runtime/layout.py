@@ -41,16 +41,26 @@ class Layout:
     bytes: int
 
 
-def pack(fields: Iterable[Field], *, align: int, gap: int = 0) -> Layout:
-    """Places fields one after the other at multiples of ``align`` with ``gap`` bytes between them."""
+def pack(fields: Iterable[Field], *, align: int, gap: int = 0, least: int | None = None) -> Layout:
+    """Places fields one after the other at multiples of ``align`` with ``gap`` bytes between them.
+
+    ``least``: a field of fewer bytes than ``align`` may begin at a multiple of the power of two that holds it, from
+    ``least`` on. Small fields then lie in as few lines as they can, and none in more than its size asks for.
+    """
     offsets: dict[str, int] = {}
     placed, end = tuple(fields), 0
     for field in placed:
         assert field.name not in offsets, f"two fields named {field.name}"
         assert field.dtype in WIDTHS, f"{field.name}: no width for {field.dtype}"
-        offsets[field.name] = _up(end, align)
+        small = align if least is None else max(least, _power(field.bytes))
+        offsets[field.name] = _up(end, min(align, small))
         end = offsets[field.name] + field.bytes + gap
     return Layout(placed, offsets, _up(end, align))
+
+
+def _power(value: int) -> int:
+    """The least power of two that is not below ``value``."""
+    return 1 << max(value - 1, 0).bit_length()
 
 
 def _up(value: int, align: int) -> int:

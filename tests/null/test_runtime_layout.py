@@ -34,6 +34,17 @@ def test_fields_are_aligned_and_apart(align: int, gap: int):
     assert layout.bytes % align == 0
 
 
+def test_small_fields_share_lines_and_cross_none():
+    sizes = (4, 8, 8, 4, 40, 100, 300, 16, 0, 128, 3)
+    fields = [Field(f"field_{at}", "u8", (size,)) for at, size in enumerate(sizes)]
+    layout = pack(fields, align=256, least=16)
+    offsets = list(layout.offsets.values())
+    assert offsets == [0, 16, 32, 48, 64, 128, 256, 560, 576, 640, 768]
+    for size, first in zip(sizes, offsets, strict=True):
+        assert first % 16 == 0
+        assert first // 128 == (first + max(size, 1) - 1) // 128 or size > 128
+
+
 def test_bytes_of_a_field():
     assert [field.bytes for field in FIELDS] == [20, 3, 8, 0, 14]
 
