@@ -19,7 +19,7 @@ def sglang_dsa_topk_column(
 ):
     """page_table_1: one row of req x tok a program, column in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size * 8, 1056):
+    for block in range(program, req_size * 8, 528):
         row = tl.cast(block, tl.int32)
         tok_offset = row % 8
         req = row // 8
@@ -53,7 +53,7 @@ def sglang_dsa_topk(
     req_size_ptr,  # int32[1]: live req
     page_table_1_ptr,  # int32[tok, 2048], tail: keep
 ):
-    """1056 programs of one kind."""
+    """528 programs of one kind."""
     program = tl.program_id(0)
     sglang_dsa_topk_column(
         program, req_size_ptr, page_table_1_ptr, topk_indices_ptr, topk_indices_stride_0,
@@ -89,7 +89,7 @@ def launch(
     Fills (as ``allocate`` makes them):
         page_table_1: int32[tok, 2048], tail: keep
     """
-    sglang_dsa_topk[(1056,)](
+    sglang_dsa_topk[(528,)](
         req_pool_indices,
         req_to_token,
         req_to_token.stride(0),

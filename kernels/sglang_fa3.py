@@ -46,8 +46,8 @@ def sglang_fa3_col(
 ):
     """page_table, swa_page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -102,17 +102,17 @@ def sglang_fa3(
     page_table_ptr,  # int32[req, 2048], tail: keep
     swa_page_table_ptr,  # int32[req, 2048], tail: keep
 ):
-    """1033 programs; each kind of work takes a range of them."""
+    """537 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_fa3_req(program, req_size_ptr, cache_seqlens_ptr, seq_lens_ptr, cu_seqlens_k_ptr)
-    elif program < 1032:
+    elif program < 536:
         sglang_fa3_col(
             program - 8, req_size_ptr, seq_lens_ptr, page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, swa_page_table_ptr, full_to_swa_ptr,
         )
     else:
-        sglang_fa3_req_tail(program - 1032, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
+        sglang_fa3_req_tail(program - 536, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -154,7 +154,7 @@ def launch(
         page_table: int32[req, 2048], tail: keep
         swa_page_table: int32[req, 2048], tail: keep
     """
-    sglang_fa3[(1033,)](
+    sglang_fa3[(537,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

@@ -52,8 +52,8 @@ def sglang_fa3_col(
 ):
     """page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -162,30 +162,30 @@ def sglang_fa3(
     local_seqused_k_ptr,  # int32[req], tail: 0
     local_block_table_ptr,  # int32[req, 128], tail: 0
 ):
-    """1594 programs; each kind of work takes a range of them."""
+    """1098 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_fa3_req(
             program, req_size_ptr, cache_seqlens_ptr, seq_lens_ptr, cu_seqlens_k_ptr,
             local_query_start_loc_ptr, local_seqused_k_ptr,
         )
-    elif program < 1032:
+    elif program < 536:
         sglang_fa3_col(
             program - 8, req_size_ptr, seq_lens_ptr, page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 1560:
+    elif program < 1064:
         sglang_fa3_local(
-            program - 1032, req_size_ptr, seq_lens_ptr, local_block_table_ptr, req_to_token_ptr,
+            program - 536, req_size_ptr, seq_lens_ptr, local_block_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 1561:
+    elif program < 1065:
         sglang_fa3_req_tail(
-            program - 1560, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr, local_query_start_loc_ptr,
+            program - 1064, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr, local_query_start_loc_ptr,
             local_seqused_k_ptr,
         )
     else:
-        sglang_fa3_local_tail(program - 1561, req_size_ptr, local_block_table_ptr)
+        sglang_fa3_local_tail(program - 1065, req_size_ptr, local_block_table_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -231,7 +231,7 @@ def launch(
         local_seqused_k: int32[req], tail: 0
         local_block_table: int32[req, 128], tail: 0
     """
-    sglang_fa3[(1594,)](
+    sglang_fa3[(1098,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

@@ -56,8 +56,8 @@ def sglang_fa3_extend_col(
 ):
     """page_table, swa_page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -146,26 +146,26 @@ def sglang_fa3_extend(
     swa_page_table_ptr,  # int32[req, 2048], tail: keep
     swa_out_cache_loc_ptr,  # int64[req, 8], tail: keep
 ):
-    """1097 programs; each kind of work takes a range of them."""
+    """601 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_fa3_extend_req(
             program, req_size_ptr, cache_seqlens_ptr, seq_lens_ptr, cu_seqlens_k_ptr,
             extend_lens_ptr, cu_seqlens_q_ptr,
         )
-    elif program < 1032:
+    elif program < 536:
         sglang_fa3_extend_col(
             program - 8, req_size_ptr, seq_lens_ptr, page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, swa_page_table_ptr, full_to_swa_ptr,
         )
-    elif program < 1096:
+    elif program < 600:
         sglang_fa3_extend_tok(
-            program - 1032, req_size_ptr, full_to_swa_ptr, out_cache_loc_ptr, out_cache_loc_stride,
+            program - 536, req_size_ptr, full_to_swa_ptr, out_cache_loc_ptr, out_cache_loc_stride,
             swa_out_cache_loc_ptr,
         )
     else:
         sglang_fa3_extend_req_tail(
-            program - 1096, req_size_ptr, cu_seqlens_k_ptr, extend_lens_ptr, seq_lens_ptr,
+            program - 600, req_size_ptr, cu_seqlens_k_ptr, extend_lens_ptr, seq_lens_ptr,
             cu_seqlens_q_ptr,
         )
 
@@ -219,7 +219,7 @@ def launch(
         swa_page_table: int32[req, 2048], tail: keep
         swa_out_cache_loc: int64[req, 8], tail: keep
     """
-    sglang_fa3_extend[(1097,)](
+    sglang_fa3_extend[(601,)](
         req_pool_indices,
         seq_lens,
         extend_lens,

@@ -51,8 +51,8 @@ def sglang_fa3_tree_1_col(
 ):
     """page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -215,30 +215,30 @@ def sglang_fa3_tree_1(
     count_kept_ptr,  # int32[count_kept_cells], kept for a later launch
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """1801 programs; each kind of work takes a range of them."""
+    """1305 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_fa3_tree_1_req(
             program, req_size_ptr, cache_seqlens_ptr, seq_lens_ptr, cu_seqlens_k_ptr,
         )
-    elif program < 1032:
+    elif program < 536:
         sglang_fa3_tree_1_col(
             program - 8, req_size_ptr, seq_lens_ptr, page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 1288:
+    elif program < 792:
         sglang_fa3_tree_1_draft_sums(
-            program - 1032, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
+            program - 536, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
             expand_cache_seqlens_ptr, count_kept_ptr,
         )
-    elif program < 1800:
+    elif program < 1304:
         sglang_fa3_tree_1_key_rows(
-            program - 1288, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
+            program - 792, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
             expand_page_table_ptr, req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
             flags_ptr,
         )
     else:
-        sglang_fa3_tree_1_req_tail(program - 1800, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
+        sglang_fa3_tree_1_req_tail(program - 1304, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
 
 
 @triton.jit
@@ -371,7 +371,7 @@ def launch(
         flags: int32[2]: broken promises, counted
         expand_cu_seqlens_k: int32[draft + 1], tail: the total
     """
-    sglang_fa3_tree_1[(1801,)](
+    sglang_fa3_tree_1[(1305,)](
         req_pool_indices,
         seq_lens,
         real_drafts,

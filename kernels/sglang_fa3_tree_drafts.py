@@ -46,8 +46,8 @@ def sglang_fa3_tree_drafts_col(
 ):
     """page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -313,38 +313,38 @@ def sglang_fa3_tree_drafts(
     expand_cache_seqlens_3_ptr,  # int32[req, 4], tail: keep
     flags_ptr,  # int32[3]: broken promises, counted
 ):
-    """3112 programs; each kind of work takes a range of them."""
+    """2616 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_fa3_tree_drafts_req(program, req_size_ptr, cache_seqlens_ptr, seq_lens_ptr)
-    elif program < 1032:
+    elif program < 536:
         sglang_fa3_tree_drafts_col(
             program - 8, req_size_ptr, seq_lens_ptr, page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 1544:
+    elif program < 1048:
         sglang_fa3_tree_drafts_tok_0(
-            program - 1032, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
+            program - 536, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
             expand_page_table_0_ptr,
         )
-    elif program < 1576:
+    elif program < 1080:
         sglang_fa3_tree_drafts_branch(
-            program - 1544, req_size_ptr, seq_lens_ptr, expand_cache_seqlens_0_ptr,
+            program - 1048, req_size_ptr, seq_lens_ptr, expand_cache_seqlens_0_ptr,
             expand_cache_seqlens_1_ptr, expand_cache_seqlens_2_ptr, expand_cache_seqlens_3_ptr,
         )
-    elif program < 2088:
+    elif program < 1592:
         sglang_fa3_tree_drafts_tok_1_rows(
-            program - 1576, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
+            program - 1080, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
             expand_page_table_1_ptr, flags_ptr,
         )
-    elif program < 2600:
+    elif program < 2104:
         sglang_fa3_tree_drafts_tok_2_rows(
-            program - 2088, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
+            program - 1592, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
             expand_page_table_2_ptr, flags_ptr,
         )
     else:
         sglang_fa3_tree_drafts_tok_3_rows(
-            program - 2600, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
+            program - 2104, req_size_ptr, out_cache_loc_ptr, out_cache_loc_stride,
             expand_page_table_3_ptr, flags_ptr,
         )
 
@@ -409,7 +409,7 @@ def launch(
         expand_cache_seqlens_3: int32[req, 4], tail: keep
         flags: int32[3]: broken promises, counted
     """
-    sglang_fa3_tree_drafts[(3112,)](
+    sglang_fa3_tree_drafts[(2616,)](
         req_pool_indices,
         seq_lens,
         out_cache_loc,

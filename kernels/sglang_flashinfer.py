@@ -90,8 +90,8 @@ def sglang_flashinfer_seen(
 ):
     """window_kv_indices: one row of req a program, seen in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = seq_lens.to(tl.int32)
         seen_length = tl.minimum(entry_length, 1025)
@@ -153,7 +153,7 @@ def sglang_flashinfer(
     window_kv_indices_ptr,  # int32[seen], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """2057 programs; each kind of work takes a range of them."""
+    """1561 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_flashinfer_req(
@@ -164,14 +164,14 @@ def sglang_flashinfer(
             program - 8, req_size_ptr, seq_lens_ptr, kv_indices_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, flags_ptr,
         )
-    elif program < 2056:
+    elif program < 1560:
         sglang_flashinfer_seen(
             program - 1032, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, full_to_swa_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
     else:
         sglang_flashinfer_req_tail(
-            program - 2056, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
+            program - 1560, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
         )
 
 
@@ -217,7 +217,7 @@ def launch(
         window_kv_indices: int32[seen], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_flashinfer[(2057,)](
+    sglang_flashinfer[(1561,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

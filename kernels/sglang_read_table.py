@@ -26,8 +26,8 @@ def sglang_read_table_col(
 ):
     """page_table, swa_page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = seq_lens.to(tl.int32)
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
@@ -128,8 +128,8 @@ def sglang_read_table_seen(
 ):
     """window_kv_indices: one row of req a program, seen in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = seq_lens.to(tl.int32)
         seen_length = tl.minimum(entry_length, 1025)
@@ -213,32 +213,32 @@ def sglang_read_table(
     window_kv_indices_ptr,  # int32[seen], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """3114 programs; each kind of work takes a range of them."""
+    """2122 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 1024:
+    if program < 528:
         sglang_read_table_col(
             program, req_size_ptr, page_table_ptr, seq_lens_ptr, full_v2p_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, swa_page_table_ptr, swa_v2p_ptr,
         )
-    elif program < 1032:
+    elif program < 536:
         sglang_read_table_req(
-            program - 1024, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
+            program - 528, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
         )
-    elif program < 2056:
+    elif program < 1560:
         sglang_read_table_entry(
-            program - 1032, req_size_ptr, seq_lens_ptr, kv_indices_ptr, full_v2p_ptr,
+            program - 536, req_size_ptr, seq_lens_ptr, kv_indices_ptr, full_v2p_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr, flags_ptr,
         )
-    elif program < 3080:
+    elif program < 2088:
         sglang_read_table_seen(
-            program - 2056, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, swa_v2p_ptr,
+            program - 1560, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, swa_v2p_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
-    elif program < 3113:
-        sglang_read_table_col_tail(program - 3080, req_size_ptr, page_table_ptr, swa_page_table_ptr)
+    elif program < 2121:
+        sglang_read_table_col_tail(program - 2088, req_size_ptr, page_table_ptr, swa_page_table_ptr)
     else:
         sglang_read_table_req_tail(
-            program - 3113, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
+            program - 2121, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, window_kv_indptr_ptr,
         )
 
 
@@ -292,7 +292,7 @@ def launch(
         window_kv_indices: int32[seen], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_read_table[(3114,)](
+    sglang_read_table[(2122,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

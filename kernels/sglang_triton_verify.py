@@ -110,8 +110,8 @@ def sglang_triton_seen(
 ):
     """window_kv_indices: one row of req a program, seen in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -188,7 +188,7 @@ def sglang_triton(
     window_kv_offsets_ptr,  # int32[req], tail: keep
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """2057 programs; each kind of work takes a range of them."""
+    """1561 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_triton_req(
@@ -200,14 +200,14 @@ def sglang_triton(
             program - 8, req_size_ptr, seq_lens_ptr, kv_indices_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, flags_ptr,
         )
-    elif program < 2056:
+    elif program < 1560:
         sglang_triton_seen(
             program - 1032, req_size_ptr, seq_lens_ptr, window_kv_indices_ptr, full_to_swa_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
         )
     else:
         sglang_triton_req_tail(
-            program - 2056, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, qo_indptr_ptr,
+            program - 1560, req_size_ptr, kv_indptr_ptr, seq_lens_ptr, qo_indptr_ptr,
             mask_indptr_ptr, window_kv_indptr_ptr,
         )
 
@@ -263,7 +263,7 @@ def launch(
         window_kv_offsets: int32[req], tail: keep
         flags: int32[1]: broken promises, counted
     """
-    sglang_triton[(2057,)](
+    sglang_triton[(1561,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

@@ -68,8 +68,8 @@ def sglang_trtllm_mha_col(
 ):
     """page_table, swa_page_table: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
@@ -141,7 +141,7 @@ def sglang_trtllm_mha(
     page_table_ptr,  # int32[req, 2048], tail: keep
     swa_page_table_ptr,  # int32[req, 2048], tail: keep
 ):
-    """1105 programs; each kind of work takes a range of them."""
+    """609 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         sglang_trtllm_mha_loc(
@@ -151,15 +151,15 @@ def sglang_trtllm_mha(
         sglang_trtllm_mha_req(
             program - 64, req_size_ptr, cache_seqlens_ptr, seq_lens_ptr, cu_seqlens_k_ptr,
         )
-    elif program < 1096:
+    elif program < 600:
         sglang_trtllm_mha_col(
             program - 72, req_size_ptr, seq_lens_ptr, page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr, swa_page_table_ptr, full_to_swa_ptr,
         )
-    elif program < 1104:
-        sglang_trtllm_mha_loc_tail(program - 1096, loc_size_ptr, swa_out_cache_loc_ptr)
+    elif program < 608:
+        sglang_trtllm_mha_loc_tail(program - 600, loc_size_ptr, swa_out_cache_loc_ptr)
     else:
-        sglang_trtllm_mha_req_tail(program - 1104, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
+        sglang_trtllm_mha_req_tail(program - 608, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
 
 
 def allocate(device: str = "cuda") -> dict[str, torch.Tensor]:
@@ -208,7 +208,7 @@ def launch(
         page_table: int32[req, 2048], tail: keep
         swa_page_table: int32[req, 2048], tail: keep
     """
-    sglang_trtllm_mha[(1105,)](
+    sglang_trtllm_mha[(609,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

@@ -36,8 +36,8 @@ def sglang_trtllm_mla_col(
 ):
     """block_kv_indices: one row of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         seq_lens = tl.load(seq_lens_ptr + req)
         # length = i32(seq_lens) + ahead
         length = seq_lens.to(tl.int32) + 8
@@ -69,7 +69,7 @@ def sglang_trtllm_mla(
     seq_lens_k_ptr,  # int32[req], tail: keep
     block_kv_indices_ptr,  # int32[req, 2048], tail: keep
 ):
-    """1032 programs; each kind of work takes a range of them."""
+    """536 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         sglang_trtllm_mla_req(program, req_size_ptr, seq_lens_k_ptr, seq_lens_ptr)
@@ -111,7 +111,7 @@ def launch(
         seq_lens_k: int32[req], tail: keep
         block_kv_indices: int32[req, 2048], tail: keep
     """
-    sglang_trtllm_mla[(1032,)](
+    sglang_trtllm_mla[(536,)](
         req_pool_indices,
         seq_lens,
         req_to_token,

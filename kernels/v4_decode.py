@@ -412,7 +412,7 @@ def v4_decode_hca_head(
 ):
     """kv_indices_hca: one row of req x tok a program, hca_head in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size * 8, 1056):
+    for block in range(program, req_size * 8, 528):
         row = tl.cast(block, tl.int32)
         tok_offset = row % 8
         req = row // 8
@@ -907,7 +907,7 @@ def v4_decode(
     cu_compress_128_ptr,  # int32[req + 1], tail: the total
     flags_ptr,  # int32[3]: broken promises, counted
 ):
-    """2787 programs; each kind of work takes a range of them."""
+    """2259 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         v4_decode_tok(
@@ -938,56 +938,56 @@ def v4_decode(
             program - 1112, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             kv_indices_swa_ptr, group_ptr, kv_indices_csa_ptr, kv_indices_hca_ptr,
         )
-    elif program < 2680:
+    elif program < 2152:
         v4_decode_hca_head(
             program - 1624, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             kv_indices_hca_ptr, num_blocks_ptr, block_table_ptr, block_table_stride,
         )
-    elif program < 2681:
+    elif program < 2153:
         v4_decode_batch(
-            program - 2680, num_compress_4_ptr, req_size_ptr, query_len_ptr, ctx_sched_ptr,
+            program - 2152, num_compress_4_ptr, req_size_ptr, query_len_ptr, ctx_sched_ptr,
             num_rejected_ptr, num_write_4_ptr, num_compress_128_ptr, num_write_128_ptr,
         )
-    elif program < 2713:
+    elif program < 2185:
         v4_decode_req_sums(
-            program - 2681, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2153, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             cu_compress_4_ptr, cu_compress_128_ptr,
         )
-    elif program < 2721:
+    elif program < 2193:
         v4_decode_tok_tail(
-            program - 2713, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2185, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, positions_ptr, batch_id_per_token_ptr, n_committed_per_token_ptr,
             kv_indptr_swa_ptr, kv_indptr_csa_ptr, kv_indptr_hca_ptr, qo_indptr_ptr,
         )
-    elif program < 2722:
+    elif program < 2194:
         v4_decode_req_tail(
-            program - 2721, req_size_ptr, graph_requests_ptr, cu_seqlens_q_ptr, query_len_ptr,
+            program - 2193, req_size_ptr, graph_requests_ptr, cu_seqlens_q_ptr, query_len_ptr,
             ctx_sched_ptr, num_rejected_ptr, cu_compress_4_ptr, cu_compress_128_ptr,
             n_committed_csa_per_seq_ptr,
         )
-    elif program < 2755:
+    elif program < 2227:
         v4_decode_token_col_tail(
-            program - 2722, req_size_ptr, query_len_ptr, graph_requests_ptr,
+            program - 2194, req_size_ptr, query_len_ptr, graph_requests_ptr,
             block_tables_per_token_ptr,
         )
-    elif program < 2763:
+    elif program < 2235:
         v4_decode_compress_4_tail(
-            program - 2755, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2227, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, compress_plan_4_ptr,
         )
-    elif program < 2771:
+    elif program < 2243:
         v4_decode_write_4_tail(
-            program - 2763, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2235, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, write_plan_4_ptr,
         )
-    elif program < 2779:
+    elif program < 2251:
         v4_decode_compress_128_tail(
-            program - 2771, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2243, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, compress_plan_128_ptr,
         )
     else:
         v4_decode_write_128_tail(
-            program - 2779, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2251, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, write_plan_128_ptr,
         )
 
@@ -1123,7 +1123,7 @@ def launch(
         cu_compress_128: int32[req + 1], tail: the total
         flags: int32[3]: broken promises, counted
     """
-    v4_decode[(2787,)](
+    v4_decode[(2259,)](
         ctx_sched,
         num_rejected,
         query_len,

@@ -159,8 +159,9 @@ def vllm_flashinfer_mixed_entry(
     decodes = tl.minimum(req_total, req_size)
     # decodes = mp.where(first > threshold, 0, decodes)
     decodes_2 = tl.where(8 < first_2, 0, decodes)
-    req = program
-    if req < req_size:
+    broken = tl.full([1024], 0, tl.int32)
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         # later = req.index >= decodes
         later = decodes_2 <= req
         seq_lens = tl.load(seq_lens_ptr + req)
@@ -190,7 +191,6 @@ def vllm_flashinfer_mixed_entry(
         own_2 = tl.minimum(tl.maximum(req_value_4 % 128 - 48, 0), 16)
         entry_length_2 = (req_value_4 // 128 * 16 + own_2 + 15) // 16
         entry_start_before = tl.sum(tl.where(every_2 < req, entry_length_2, 0))
-        broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, entry_length, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)
             entry_live = entry_offset < entry_length
@@ -199,7 +199,7 @@ def vllm_flashinfer_mixed_entry(
             tl.store(paged_kv_indices_ptr + entry_index, block_table, mask=entry_live & (entry_index < 1048576))
             # more points than the capacity of entry
             broken = broken + ((entry_live & (1048576 <= entry_index)) & ((block_table | 1) != 0)).to(tl.int32)
-        count_all(flags_ptr + 3, tl.sum(broken))
+    count_all(flags_ptr + 3, tl.sum(broken))
 
 
 @triton.jit
@@ -400,30 +400,30 @@ def vllm_flashinfer_mixed(
     num_prefill_tokens_ptr,  # int32[1], tail: keep
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """1035 programs; each kind of work takes a range of them."""
+    """539 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_flashinfer_mixed_req(
             program, req_size_ptr, paged_kv_indptr_ptr, query_start_loc_ptr, seq_lens_ptr,
             paged_kv_last_page_len_ptr, prefill_qo_indptr_ptr, prefill_kv_indptr_ptr, flags_ptr,
         )
-    elif program < 1032:
+    elif program < 536:
         vllm_flashinfer_mixed_entry(
             program - 8, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, paged_kv_indices_ptr,
             block_table_ptr, block_table_stride, flags_ptr,
         )
-    elif program < 1033:
+    elif program < 537:
         vllm_flashinfer_mixed_batch(
-            program - 1032, num_decodes_ptr, query_start_loc_ptr, req_size_ptr, num_prefills_ptr,
+            program - 536, num_decodes_ptr, query_start_loc_ptr, req_size_ptr, num_prefills_ptr,
             num_decode_tokens_ptr, padded_tokens_ptr, num_prefill_tokens_ptr,
         )
-    elif program < 1034:
+    elif program < 538:
         vllm_flashinfer_mixed_req_tail(
-            program - 1033, req_size_ptr, paged_kv_indptr_ptr, query_start_loc_ptr, seq_lens_ptr,
+            program - 537, req_size_ptr, paged_kv_indptr_ptr, query_start_loc_ptr, seq_lens_ptr,
         )
     else:
         vllm_flashinfer_mixed_prefill_tail(
-            program - 1034, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, prefill_qo_indptr_ptr,
+            program - 538, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, prefill_qo_indptr_ptr,
             prefill_kv_indptr_ptr,
         )
 
@@ -485,7 +485,7 @@ def launch(
         num_prefill_tokens: int32[1], tail: keep
         flags: int32[4]: broken promises, counted
     """
-    vllm_flashinfer_mixed[(1035,)](
+    vllm_flashinfer_mixed[(539,)](
         query_start_loc,
         seq_lens,
         block_table,

@@ -233,8 +233,9 @@ def vllm_gdn_mixed_conv(
 ):
     """batch_ptr, token_chunk_offset_ptr: one row of req a program, conv in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
+    broken = tl.full([512], 0, tl.int32)
+    for block in range(program, req_size, 528):
+        req = tl.cast(block, tl.int32)
         num_drafts = tl.load(num_drafts_ptr + req)
         # verifies = num_drafts >= 0
         verifies = 0 <= num_drafts
@@ -256,7 +257,6 @@ def vllm_gdn_mixed_conv(
         conv_length_2 = (query_len_4 + 7) // 8
         req_before = tl.sum(tl.where(every < req, tl.where(0 < req_value, conv_length_2, 0), 0))
         rest_start_before = tl.sum(tl.where(every < req, req_value, 0))
-        broken = tl.full([512], 0, tl.int32)
         for conv_first in range(0, tl.where(~verifies, conv_length, 0), 512):
             conv_offset = conv_first + tl.arange(0, 512)
             conv_live = conv_offset < tl.where(~verifies, conv_length, 0)
@@ -266,7 +266,7 @@ def vllm_gdn_mixed_conv(
             tl.store(token_chunk_offset_ptr_ptr + conv_index, conv_offset, mask=conv_live & (holds & ~verifies))
             # more points than the capacity of conv
             broken = broken + (conv_live & (~verifies) & (2048 <= conv_index)).to(tl.int32)
-        count_all(flags_ptr + 2, tl.sum(broken))
+    count_all(flags_ptr + 2, tl.sum(broken))
 
 
 @triton.jit
@@ -437,7 +437,7 @@ def vllm_gdn_mixed(
     chunk_offsets_ptr,  # int64[rest + 1], tail: the total
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """2716 programs; each kind of work takes a range of them."""
+    """2220 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_gdn_mixed_req(
@@ -461,29 +461,29 @@ def vllm_gdn_mixed(
             program - 136, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             non_spec_token_indx_ptr, flags_ptr,
         )
-    elif program < 2184:
+    elif program < 1688:
         vllm_gdn_mixed_conv(
             program - 1160, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
             token_chunk_offset_ptr_ptr, flags_ptr,
         )
-    elif program < 2712:
+    elif program < 2216:
         vllm_gdn_mixed_chunk(
-            program - 2184, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, chunk_indices_ptr,
+            program - 1688, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, chunk_indices_ptr,
             flags_ptr,
         )
-    elif program < 2713:
+    elif program < 2217:
         vllm_gdn_mixed_spec_tail(
-            program - 2712, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
+            program - 2216, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             spec_query_start_loc_ptr,
         )
-    elif program < 2714:
+    elif program < 2218:
         vllm_gdn_mixed_rest_tail(
-            program - 2713, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
+            program - 2217, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             non_spec_query_start_loc_ptr, chunk_offsets_ptr,
         )
     else:
         vllm_gdn_mixed_conv_tail(
-            program - 2714, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
+            program - 2218, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
             token_chunk_offset_ptr_ptr,
         )
 
@@ -559,7 +559,7 @@ def launch(
         chunk_offsets: int64[rest + 1], tail: the total
         flags: int32[4]: broken promises, counted
     """
-    vllm_gdn_mixed[(2716,)](
+    vllm_gdn_mixed[(2220,)](
         num_drafts,
         query_start_loc,
         seq_lens,

@@ -82,7 +82,7 @@ def vllm_indexer_column(
 ):
     """expanded_block_table: one row of req x tok a program, column in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size * 8, 1056):
+    for block in range(program, req_size * 8, 528):
         row = tl.cast(block, tl.int32)
         tok_offset = row % 8
         req = row // 8
@@ -178,7 +178,7 @@ def vllm_indexer(
     decode_indices_ptr,  # int32[tok], tail: cell - tok.size + req.size until padded_tokens
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """1169 programs; each kind of work takes a range of them."""
+    """641 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_indexer_req(
@@ -189,19 +189,19 @@ def vllm_indexer(
             program - 8, req_size_ptr, query_start_loc_ptr, seq_lens_ptr, decode_seq_lens_ptr,
             decode_lens_ptr, decode_indices_ptr,
         )
-    elif program < 1128:
+    elif program < 600:
         vllm_indexer_column(
             program - 72, req_size_ptr, query_start_loc_ptr, expanded_block_table_ptr,
             block_table_ptr, block_table_stride,
         )
-    elif program < 1136:
+    elif program < 608:
         vllm_indexer_tok_tail(
-            program - 1128, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
+            program - 600, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
             decode_seq_lens_ptr, decode_lens_ptr, decode_indices_ptr,
         )
     else:
         vllm_indexer_column_tail(
-            program - 1136, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
+            program - 608, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
             expanded_block_table_ptr,
         )
 
@@ -251,7 +251,7 @@ def launch(
         decode_indices: int32[tok], tail: cell - tok.size + req.size until padded_tokens
         flags: int32[1]: broken promises, counted
     """
-    vllm_indexer[(1169,)](
+    vllm_indexer[(641,)](
         query_start_loc,
         seq_lens,
         padded_tokens,

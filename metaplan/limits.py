@@ -26,7 +26,8 @@ class Limits:
     waves: int = 4
     """programs that a processor holds at once, about: with more of them a program loops"""
     long_waves: int = 8
-    """the same where each program goes along a row of several tiles: their lengths differ"""
+    """the same where a program goes along a row of ``turns`` long tiles and more, or of two short ones, all rows alike"""
+    turns: int = 8
     short: int = 32
     """rows of at most so many points are flattened into one vector with their neighbours"""
     summed: int = 4096
