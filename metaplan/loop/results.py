@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from metaplan.loop.request import Request
 from metaplan.plans.decode_loop import ENDED
+from metaplan.runtime.fetches import fetch_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +51,23 @@ class Results:
         self.slots = slots
         shape = (slots, rows, queries + 1)
         self.tensor = torch.zeros(shape, dtype=torch.int32, device=device)
-        on_gpu = device.type == "cuda"
-        self._host = (
-            torch.zeros(shape, dtype=torch.int32, pin_memory=True) if on_gpu else self.tensor
-        )
-        self._array = self._host.numpy()
-        self._copies: Any = torch.cuda.Stream(device) if on_gpu else None
-        self._done: list[Any] = [torch.cuda.Event() for _ in range(slots)] if on_gpu else []
-        self._copied: list[Any] = [torch.cuda.Event() for _ in range(slots)] if on_gpu else []
+        pinned = device.type == "cuda"
+        kept = torch.zeros(shape, dtype=torch.int32, pin_memory=True) if pinned else self.tensor
+        self._array = kept.numpy()
+        self._fetch = fetch_for(self.tensor, kept)
+        self._row = 4 * (queries + 1)
 
     def launched(self, step: int, rows: int) -> None:
         """Step ``step`` of the first ``rows`` rows has been queued on the current stream."""
-        if self._copies is None:
-            return
-        slot = step % self.slots
-        self._done[slot].record()
-        self._copies.wait_event(self._done[slot])
-        with torch.cuda.stream(self._copies):
-            self._host[slot, :rows].copy_(self.tensor[slot, :rows], non_blocking=True)
-            self._copied[slot].record()
+        if self._fetch is not None:
+            self._fetch.queue(step % self.slots, rows * self._row)
 
     def read(self, step: int) -> tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int32]]:
         """Counts int32[rows], ended bool[rows], tokens int32[rows, q] of a step; waits for it where it must.
 
         Rows that the step did not run hold anything.
         """
-        if self._copied:
-            self._copied[step % self.slots].synchronize()
+        if self._fetch is not None:
+            self._fetch.wait(step % self.slots)
         told = self._array[step % self.slots].copy()
         return told[:, 0] % ENDED, told[:, 0] >= ENDED, told[:, 1:]

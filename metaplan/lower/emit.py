@@ -51,17 +51,6 @@ class Shared:
     helpers: dict[str, None] = field(default_factory=dict[str, None])
     scalars: dict[ir.Expr, Text] = field(default_factory=dict[ir.Expr, Text])
 
-    def prepared(self, of: ir.Expr, over: ir.Axis, op: ir.Monoid = ir.Monoid.SUM) -> Partial | None:
-        """The totals of blocks of rows that a launch before this one made of a sum."""
-        return self.partials.get(ir.Scan(of, over)) if op is ir.Monoid.SUM else None
-
-    def blocked(
-        self, of: ir.Expr, over: ir.Axis, op: ir.Monoid = ir.Monoid.SUM
-    ) -> tuple[tuple[ir.Axis, ...], int] | None:
-        """What those blocks are: sums can share a pass where they are the same."""
-        found = self.prepared(of, over, op)
-        return found and (found.along, found.rows)
-
     def use(self, param: str) -> str:
         self.params.setdefault(param)
         return param

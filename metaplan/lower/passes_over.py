@@ -36,6 +36,18 @@ class Sum:
     op: Monoid = Monoid.SUM
 
 
+def prepared(shared: Shared, s: Sum | ir.Scan | ir.Reduce) -> Partial | None:
+    """The totals of blocks of rows that a launch before this one made of a sum."""
+    summed = isinstance(s, ir.Scan) or s.op is Monoid.SUM
+    return shared.partials.get(ir.Scan(s.of, s.over)) if summed else None
+
+
+def blocked(shared: Shared, s: ir.Scan | ir.Reduce) -> tuple[tuple[ir.Axis, ...], int] | None:
+    """What those blocks are: sums can share a pass where they are the same."""
+    found = prepared(shared, s)
+    return found and (found.along, found.rows)
+
+
 def combined(op: Monoid, a: str, b: str) -> str:
     return f"{a} + {b}" if op is Monoid.SUM else f"tl.{op.value}imum({a}, {b})"
 
@@ -97,8 +109,8 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum], start: str = "") -> 
     that a launch before this one has prepared for whole blocks only run over the rest.
     """
     shared = base.shared
-    prepared = [shared.prepared(s.of, s.over, s.op) for s in sums]
-    ready = not start and all(p is not None for p in prepared) and bool(sums)
+    totals = [prepared(shared, s) for s in sums]
+    ready = not start and all(p is not None for p in totals) and bool(sums)
     deepest = max((s.over for s in sums), key=lambda a: len(frame(a)))
     axes = frame(deepest)
     inside = [e for e in ir.walk(*(s.of for s in sums)) if isinstance(e, ir.Reduce) and e.to]
@@ -119,7 +131,7 @@ def pass_over(base: Tile, out: list[Stmt], sums: list[Sum], start: str = "") -> 
     after: list[Stmt] = []
     if ready:
         whole = _stop(base, axes[:-1] or axes, sums)
-        start = _whole(base, out, sums, [p for p in prepared if p is not None], whole)
+        start = _whole(base, out, sums, [p for p in totals if p is not None], whole)
         if all(s.before is None for s in sums):
             return
     if nested and len(axes) > 1:

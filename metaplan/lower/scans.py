@@ -11,6 +11,7 @@ from metaplan.lower.emit import Level, Text, Tile, joined, total_of
 from metaplan.lower.passes_over import (
     Before,
     Sum,
+    blocked,
     combined,
     length_of,
     one_branch,
@@ -217,8 +218,8 @@ class Summing(Tile):
     def _together(self, e: ir.Scan) -> list[ir.Scan]:
         """The sums that one pass can serve: those along the same axis, and along its parent."""
         assert self.wanted is not None
-        blocked = self.shared.blocked(e.of, e.over)
-        alike = [s for s in self.wanted.scans if self.shared.blocked(s.of, s.over) == blocked]
+        scans, own = self.wanted.scans, blocked(self.shared, e)
+        alike = [s for s in scans if blocked(self.shared, s) == own]
         branch = [s for s in alike if one_pass(s, e)]
         limit = self._limit(e.over)
         branch = [s for s in branch if self._limit(s.over).rows == limit.rows]
@@ -320,8 +321,7 @@ class Summing(Tile):
 
     def _beside(self, a: ir.Reduce, b: ir.Reduce) -> bool:
         """Whether one pass can make both."""
-        one, other = (self.shared.blocked(t.of, t.over, t.op) for t in (a, b))
-        return one == other and one_pass(a, b)
+        return blocked(self.shared, a) == blocked(self.shared, b) and one_pass(a, b)
 
     def total_name(self, e: ir.Reduce) -> str:
         return self.shared.names.fresh(self.shared.names.wish(e) or f"{e.over.name}_total")

@@ -256,9 +256,7 @@ class Keeper:
         match x:
             case ir.Scan(of, along) if along == over and ir.parent(over) is None:
                 return replace(x, of=self.inside(of, (), rows=True), over=self.axis(over))
-            case _ if x in self.ready:
-                return self.keep(x, ir.axis_of(x))
-            case _ if isinstance(x, _LOOKS):
+            case _ if x in self.ready or isinstance(x, _LOOKS):
                 own = ir.axis_of(x)
                 return self.value(x, None) if own is None else self.keep(x, own)
             case _:
@@ -397,5 +395,5 @@ def _wish(e: ir.Expr, axis: ir.Axis | None) -> str:
     """What people would call ``e`` at the points of ``axis``."""
     if isinstance(e, ir.Fold):
         return f"{e.carries[e.at].name}_{e.when.value}"
-    kind = type(e).__name__.lower()
-    return assigned_name(e.loc) or f"{axis.name if axis is not None else 'batch'}_{kind}"
+    where = axis.name if axis is not None else "batch"
+    return assigned_name(e.loc) or f"{where}_{type(e).__name__.lower()}"

@@ -96,6 +96,10 @@ class Driver:
         self.launch = library.cuLaunchKernelEx
         self.copy = library.cuMemcpyHtoDAsync_v2
         self.copy.argtypes = (c_uint64, c_void_p, c_size_t, c_void_p)
+        self.fetch = library.cuMemcpyDtoHAsync_v2
+        self.fetch.argtypes = (c_void_p, c_uint64, c_size_t, c_void_p)
+        self.hold = library.cuStreamWaitEvent
+        self.hold.argtypes = (c_void_p, c_void_p, c_uint)
         self.launch_graph = library.cuGraphLaunch
         self.launch_graph.argtypes = (c_void_p, c_void_p)
         self.record = library.cuEventRecord
