@@ -67,7 +67,7 @@ test-interp: $(DEV)
 
 test-compile: $(DEV)
 	@echo "tests/compile: kernels for every target, without a device"
-	@$(SIDE_BY_SIDE) tests/compile
+	@$(SIDE_BY_SIDE) --dist loadfile tests/compile
 
 test-device: $(DEV) $(HUGGINGFACE)
 	@if $(PY) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import jinja2
 
@@ -71,7 +72,9 @@ def lines(body: tuple[Stmt, ...], depth: int) -> list[str]:
     return out
 
 
+@cache
 def environment() -> jinja2.Environment:
+    """The templates, each parsed once."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder("templates")),
         undefined=jinja2.StrictUndefined,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from metaplan import codegen, ir, text, unrolling
+from metaplan.exact import Exact
 from metaplan.explain import as_json, as_text
 from metaplan.lower.program import lower
 from metaplan.passes.counting import Blocks
@@ -27,6 +28,8 @@ class Built:
     schedules: tuple[Schedule, ...]
     program: Program
     target: Target
+    exact: frozenset[str]
+    """The root axes that have their capacity of points at every step."""
 
     @cached_property
     def source(self) -> str:
@@ -83,4 +86,5 @@ def build(
     program = lower(chosen, stages.promises)
     has = target.dependent
     program = replace(program, dependent=dependent and has, linked=linked and has)
-    return Built(bound, placed, stages, chosen, program, target)
+    exact = frozenset(name for name, size in sizes.items() if isinstance(size, Exact))
+    return Built(bound, placed, stages, chosen, program, target, exact)

@@ -27,6 +27,7 @@ from metaplan.adapters.transformers_model import (
     special_tokens,
 )
 from metaplan.adapters.transformers_step import State
+from metaplan.runtime.capture import captured
 
 ALIGNED = 64
 """The cache's columns are a multiple of it: attention kernels want rows of masks that are aligned."""
@@ -188,19 +189,18 @@ class Generator:
 
     def _record(self, rows: int, width: int) -> torch.cuda.CUDAGraph:
         """A step as a graph. Its dry runs write nothing but what the step itself writes again."""
-        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
-        aside.wait_stream(here)
-        with torch.cuda.stream(aside):
+
+        def warm() -> None:
             self._decode(rows, width)
             with self._no_waits():
                 self._decode(rows, width)
-        here.wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        pool = next(iter(self.graphs.values())).pool() if self.graphs else None
-        with torch.cuda.graph(graph, pool=pool):
+
+        def step() -> None:
             self._decode(rows, width)
             self.state.step.emit()
-        return graph
+
+        pool = next(iter(self.graphs.values())).pool() if self.graphs else None
+        return captured(step, warm=warm, pool=pool)
 
     @contextmanager
     def _no_waits(self) -> Iterator[None]:

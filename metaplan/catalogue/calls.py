@@ -54,6 +54,14 @@ def unknown_argument(plan: str, name: str, known: Iterable[str]) -> CallError:
     return CallError(f"{plan} has no input {name}", hint=f"its inputs: {listed(known)}")
 
 
+def exact_size_given(plan: str, name: str, count: int) -> CallError:
+    return CallError(
+        f"{name} never changes: {plan} was compiled for exactly {count}",
+        hint=f"leave {name} out: every step takes all {count} rows, those of padding too;"
+        f" or compile({name}={count}), which takes how many are live",
+    )
+
+
 def missing_arguments(plan: str, names: Iterable[str]) -> CallError:
     return CallError(
         f"{plan} was called without {listed(names)}",

@@ -13,6 +13,7 @@ from metaplan import catalogue
 from metaplan.loop.batch import Batch, Sampled
 from metaplan.loop.beside import Beside, Run
 from metaplan.loop.plans import Plans
+from metaplan.runtime.capture import captured
 from metaplan.runtime.step import Step
 
 Forward = Callable[[Batch], "torch.Tensor | Sampled"]
@@ -38,7 +39,7 @@ class Recording:
             if batch.input_ids.device.type == "cpu":
                 self.runs.insert(0, (batch.rows, partial(self._step, batch, _call)))
                 continue
-            graph = self._captured(batch, pool)
+            graph = captured(partial(self._step, batch, _emit), pool=pool)
             pool = graph.pool()
             self.runs.insert(0, (batch.rows, graph.replay))
 
@@ -49,18 +50,6 @@ class Recording:
                 step()
                 return
         raise AssertionError(f"{rows} rows, the largest graph has {self.runs[-1][0]}")
-
-    def _captured(self, batch: Batch, pool: Any) -> Any:
-        """Warmed up on a stream of its own: the plans that change the state do nothing there."""
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            self._step(batch, _emit)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
-            self._step(batch, _emit)
-        return graph
 
     def _step(self, batch: Batch, run: Run) -> None:
         for step in self.plans.front:

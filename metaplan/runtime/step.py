@@ -114,9 +114,12 @@ class Step(ABC):
             raise catalogue.released(self.built.bound.name)
 
     def _known(self, inputs: Mapping[str, Any]) -> None:
+        plan = self.built.bound
         for name in inputs:
+            if name in self.built.exact:
+                raise catalogue.exact_size_given(plan.name, name, plan.size(name))
             if name not in self.arguments:
-                raise catalogue.unknown_argument(self.built.bound.name, name, self.arguments)
+                raise catalogue.unknown_argument(plan.name, name, self.arguments)
 
     # ------------------------------------------------------- what it is
 

@@ -5,3 +5,9 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+def pytest_configure() -> None:
+    from metaplan.checking.quick import quicken
+
+    quicken()

@@ -52,6 +52,12 @@ def _wild(dtype: str, cells: int) -> torch.Tensor:
     return torch.from_numpy(garbage((cells,), dtype, cells))
 
 
+def changed(built: Built, change: Change) -> Built:
+    """``built`` with other legal schedules."""
+    chosen = tuple(map(change, built.schedules))
+    return replace(built, schedules=chosen, program=lower(chosen, built.stages.promises))
+
+
 @dataclass(slots=True)
 class Guarded:
     """An array between guard cells; ``rows`` of a matrix are ``gap`` cells apart."""
@@ -91,13 +97,19 @@ class Compiled:
         change: Change | None = None,
         limits: Limits = LIMITS,
     ) -> None:
-        self.built: Built = build(plan, sizes, DEFAULT, limits)
-        if change is not None:
-            chosen = tuple(map(change, self.built.schedules))
-            program = lower(chosen, self.built.stages.promises)
-            self.built = replace(self.built, schedules=chosen, program=program)
-        self.plan = self.built.bound
-        self.module = load(self.built.source, plan.name)
+        built = build(plan, sizes, DEFAULT, limits)
+        self._take(built if change is None else changed(built, change))
+
+    @classmethod
+    def of(cls, built: Built, source: str = "") -> Compiled:
+        """What was built already; ``source`` instead of its text."""
+        made = object.__new__(cls)
+        made._take(built, source)
+        return made
+
+    def _take(self, built: Built, source: str = "") -> None:
+        self.built, self.plan = built, built.bound
+        self.module = load(source or built.source, self.plan.name)
 
     def kernel(
         self, inputs: Mapping[str, Any], live: Mapping[str, int], buffers: Mapping[str, np.ndarray]
@@ -159,13 +171,17 @@ class Compiled:
     def lists(self) -> frozenset[str]:
         return frozenset(i.name for i in self.plan.inputs if i.each)
 
-    def defined(self, inputs: Mapping[str, Any], live: Mapping[str, int], seed: int) -> Arrays:
-        """Which cells of each buffer the plan says anything of: all but those of undefined tails."""
-        once = garbage_buffers(self.plan, seed)
-        twice = {n: ~b for n, b in once.items()}
-        self.meaning({n: v.copy() for n, v in inputs.items()}, live, once)
-        self.meaning({n: v.copy() for n, v in inputs.items()}, live, twice)
+    def defined(
+        self, inputs: Mapping[str, Any], live: Mapping[str, int], seed: int, once: Arrays
+    ) -> Arrays:
+        """Which cells of each buffer the plan says anything of: all but those of undefined tails.
+
+        ``once``: what it makes of the buffers of ``seed``.
+        """
         loose = {o.name for o in self.plan.outputs if isinstance(o.tail, ir.Undefined)}
+        twice = {n: ~b for n, b in garbage_buffers(self.plan, seed).items()}
+        if loose:
+            self.meaning({n: v.copy() for n, v in inputs.items()}, live, twice)
         return {n: (b == twice[n]) | (n not in loose) for n, b in once.items()}
 
 
@@ -199,7 +215,7 @@ def compare(
     mine, theirs = ({n: v.copy() for n, v in given.items()} for _ in range(2))
     broken = compiled.meaning(mine, live, want)
     flags = compiled.kernel(theirs, live, got)
-    said = compiled.defined(given, live, seed)
+    said = compiled.defined(given, live, seed, want)
     wrong = {n: first_difference(want[n], got[n], said[n]) for n in want}
     wrong |= {
         n: first_difference(mine[n], theirs[n], np.ones(mine[n].shape, bool))

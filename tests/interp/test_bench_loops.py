@@ -126,6 +126,7 @@ def test_a_run_times_every_loop_and_says_what_it_left_out(tmp_path, monkeypatch)
     """The whole command, on a model whose next token is a formula: nothing of it needs a GPU."""
     monkeypatch.setattr(Llama, "__call__", follows)
     monkeypatch.setattr(Llama, "prefill", lambda model, pages, start, length: None)
+    monkeypatch.setattr(idle, "MOST", idle.LEAST)
     out = tmp_path / "loops_idle.jsonl"
     asked = Namespace(size=["tiny"], batch=[2, 3], host=[0.0, 1.0], context=20, repeats=1)
     idle.run(Namespace(**vars(asked), seconds=60.0, out=out), "cpu")

@@ -14,7 +14,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from differential import Compiled, compare, load
+from differential import Compiled, compare
 from schedules import CHANGES
 from triton.runtime.errors import InterpreterError
 
@@ -114,10 +114,7 @@ def caught(subject: Subject, compiled: Compiled) -> bool:
 
 
 def planted(subject: Subject, text: str) -> Compiled:
-    made = object.__new__(Compiled)
-    made.built, made.plan = sound(subject.name).built, sound(subject.name).plan
-    made.module = load(text, subject.plan.name)
-    return made
+    return Compiled.of(sound(subject.name).built, text)
 
 
 @pytest.mark.parametrize("name", [*subjects()])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 from typing import Annotated
 
 import foreign
 import numpy as np
 import pytest
 from differential import Compiled, compare
+from forced import under_each
 from schedules import CHANGES
 
 import metaplan as mp
@@ -22,6 +24,14 @@ from tests.samples import SAMPLES, Sample
 pytestmark = pytest.mark.interp
 
 
+BY_NAME = {sample.name: sample for sample in SAMPLES}
+
+
+@cache
+def as_scheduled(name: str) -> Compiled:
+    return Compiled(BY_NAME[name].plan.ir, BY_NAME[name].sizes)
+
+
 def check(sample: Sample, compiled: Compiled, seed: int, live: int) -> None:
     batch = sample.batch(np.random.default_rng([seed, live]), live)
     compare(compiled, batch, seed)
@@ -29,11 +39,10 @@ def check(sample: Sample, compiled: Compiled, seed: int, live: int) -> None:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.name)
 def test_kernel_and_meaning_agree(sample: Sample) -> None:
-    compiled = Compiled(sample.plan.ir, sample.sizes)
     req = sample.sizes["req"]
     for live in sorted({0, 1, req // 2, req}):
         for seed in range(3):
-            check(sample, compiled, seed, live)
+            check(sample, as_scheduled(sample.name), seed, live)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.name)
@@ -49,26 +58,32 @@ def exact(sample: Sample) -> dict[str, int]:
     return {n: mp.exactly(k) if n == "req" else k for n, k in sample.sizes.items()}
 
 
-@pytest.mark.parametrize("change", [None, "few-programs", "two-rows"])
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.name)
-def test_as_many_requests_at_every_step(sample: Sample, change: str | None) -> None:
+def test_as_many_requests_at_every_step(sample: Sample) -> None:
     asked = [r.name for k in sample.plan.ir.opaques for r in k.reads if r.kind is Held.LIVE]
     if "req" in asked:
         with pytest.raises(mp.PlanError, match=r"mp\.exactly\(n\)"):
             Compiled(sample.plan.ir, exact(sample))
         return
-    compiled = Compiled(sample.plan.ir, exact(sample), CHANGES[change] if change else None)
-    assert "req_size_ptr" not in compiled.built.source
-    check(sample, compiled, 2, sample.sizes["req"])
+
+    def full(one: Compiled) -> None:
+        assert "req_size_ptr" not in one.built.source
+        check(sample, one, 2, sample.sizes["req"])
+
+    always = Compiled(sample.plan.ir, exact(sample))
+    full(always)
+    under_each(always, full, ("few-programs", "two-rows"))
 
 
-@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.name)
-def test_another_schedule_changes_no_result(sample: Sample, change: str) -> None:
-    compiled = Compiled(sample.plan.ir, sample.sizes, CHANGES[change])
+def test_another_schedule_changes_no_result(sample: Sample) -> None:
     req = sample.sizes["req"]
-    for seed, live in ((1, min(2, req)), (2, req)):
-        check(sample, compiled, seed, live)
+
+    def some(one: Compiled) -> None:
+        for seed, live in ((1, min(2, req)), (2, req)):
+            check(sample, one, seed, live)
+
+    under_each(as_scheduled(sample.name), some)
 
 
 @pytest.mark.parametrize("change", [None, "few-programs", "two-rows", "one-by-one-sums"])
@@ -78,7 +93,7 @@ def test_keys_that_are_counted_in_blocks(name: str, change: str | None) -> None:
     sample = next(s for s in SAMPLES if s.name == name)
     limits = replace(LIMITS, compared=0, counted=4)
     compiled = Compiled(sample.plan.ir, sample.sizes, CHANGES[change] if change else None, limits)
-    compared = Compiled(sample.plan.ir, sample.sizes).built
+    compared = as_scheduled(name).built
     assert "tl.histogram" in compiled.built.source
     assert "tl.histogram" not in compared.source
     # interpreted, a histogram leaves out what lies beyond its bins; on a GPU nothing says so

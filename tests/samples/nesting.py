@@ -83,7 +83,7 @@ def _(given, to: Loops):
 
 @mp.plan
 def chunks(
-    n: Annotated[i32, "req", mp.between(0, 70)], x: Annotated[i32, "req", mp.between(-9, 9)]
+    n: Annotated[i32, "req", mp.between(0, 60)], x: Annotated[i32, "req", mp.between(-9, 9)]
 ):
     """Rows far longer than most are: their points are enumerated packed."""
     req = mp.axis("req")
@@ -103,7 +103,7 @@ def chunks(
 def _chunks(rng, n):
     lengths = rng.choice([0, 0, 1, 3, 9], n)
     if n:
-        lengths[rng.integers(n)] = rng.integers(30, 71)
+        lengths[rng.integers(n)] = rng.integers(30, 61)
     return counts(rng, n) | {"n": lengths.astype(np.int32), "x": rng.integers(-9, 10, n)}
 
 
