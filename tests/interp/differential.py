@@ -10,7 +10,7 @@ import importlib.util
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -22,11 +22,11 @@ import torch
 from metaplan import interp, ir
 from metaplan.checking.masks import boolean_masks
 from metaplan.compiler import Built, build
-from metaplan.lower.program import lower
 from metaplan.program import Role
 from metaplan.runtime.lists import addresses
 from metaplan.schedule import LIMITS, Limits, Schedule
 from metaplan.target import DEFAULT
+from tests.interp.schedules import forced
 from tests.running import array, garbage, garbage_buffers
 
 GUARD, GAP = 4096, 3
@@ -93,9 +93,7 @@ class Compiled:
     ) -> None:
         self.built: Built = build(plan, sizes, DEFAULT, limits)
         if change is not None:
-            chosen = tuple(map(change, self.built.schedules))
-            program = lower(chosen, self.built.stages.promises)
-            self.built = replace(self.built, schedules=chosen, program=program)
+            self.built = forced(self.built, change)
         self.plan = self.built.bound
         self.module = load(self.built.source, plan.name)
 
