@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from metaplan import ir
@@ -69,9 +70,8 @@ def _linear(e: ir.Expr) -> Linear:
             return Linear(0, ((e, 1),))
 
 
-def facts(cond: ir.Expr, holds: bool = True) -> tuple[Linear, ...]:
-    """What ``cond`` says, as linear forms that are 0 or more; each is said once."""
-    found: dict[Linear, None] = {}
+def conditions(cond: ir.Expr, holds: bool = True) -> Iterator[tuple[ir.Bin, bool]]:
+    """The comparisons that decide ``cond``, and whether each of them holds where ``cond`` does; each once."""
     seen: set[tuple[ir.Expr, bool]] = set()
     stack = [(cond, holds)]
     while stack:
@@ -86,12 +86,14 @@ def facts(cond: ir.Expr, holds: bool = True) -> tuple[Linear, ...]:
                 stack += [(b, True), (a, True)]
             case ir.Bin(Op.OR, a, b), False:
                 stack += [(b, False), (a, False)]
-            case e, true:
-                found |= dict.fromkeys(_compared(e, true))
-    return tuple(found)
+            case ir.Bin(op) as e, true if op in ir.COMPARISONS:
+                yield e, true
+            case _:
+                pass
 
 
-def _compared(cond: ir.Expr, holds: bool) -> tuple[Linear, ...]:
+def compared(cond: ir.Bin, holds: bool) -> tuple[Linear, ...]:
+    """What a comparison says, as linear forms that are 0 or more, where neither side wraps."""
     match cond:
         case ir.Bin(Op.LT, a, b):
             forward = linear(b) - linear(a)

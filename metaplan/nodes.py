@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from metaplan.errors import Loc
 
@@ -100,6 +101,14 @@ class Node:
     _dtype: Any = field(init=False, compare=False, repr=False)
     _like: object = field(init=False, compare=False, repr=False)
 
+    def __init_subclass__(cls) -> None:
+        # each dataclass would write its own, and a part once for each way to it
+        cls.__repr__ = Node.__repr__
+
+    def __repr__(self) -> str:
+        """As it is built; what stands in several places is written in the first, ``#1=...``, and named in the others."""
+        return "".join(_written(self, dict.fromkeys(_repeated(self), 0)))
+
     def compared(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in _compared(type(self)))
 
@@ -125,3 +134,51 @@ class Node:
         # what has been found equal once is not compared again: values share their parts
         object.__setattr__(other, "_like", self._like)
         return True
+
+
+def _nodes(value: Any) -> Iterator[Node]:
+    """The nodes that a field holds."""
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, tuple):
+        for one in cast(tuple[Any, ...], value):
+            yield from _nodes(one)
+
+
+def _repeated(root: Node) -> Iterator[Node]:
+    """The nodes that are made of others and stand in several places below ``root``."""
+    seen: set[Node] = set()
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        below = [*_nodes(node.compared())]
+        if node in seen and below:
+            yield node
+        elif node not in seen:
+            stack += below
+        seen.add(node)
+
+
+def _written(value: Any, numbers: dict[Node, int]) -> Iterator[str]:
+    """``value`` as text; ``numbers`` has the names of what was written before, 0 before it is."""
+    match value:
+        case Node() if numbers.get(value):
+            yield f"#{numbers[value]}#"
+        case Node():
+            if value in numbers:
+                numbers[value] = max(numbers.values()) + 1
+                yield f"#{numbers[value]}="
+            yield f"{type(value).__name__}("
+            for at, name in enumerate(_compared(type(value))):
+                yield f"{', ' if at else ''}{name}="
+                yield from _written(getattr(value, name), numbers)
+            yield ")"
+        case tuple():
+            every = cast(tuple[Any, ...], value)
+            yield "("
+            for at, one in enumerate(every):
+                yield ", " if at else ""
+                yield from _written(one, numbers)
+            yield ",)" if len(every) == 1 else ")"
+        case _:
+            yield repr(value)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from metaplan import ir
 from metaplan.ir import DType
-from metaplan.linear import Linear, facts, linear
+from metaplan.linear import Linear, linear
 from metaplan.ranges import Facts, Ranges
 from metaplan.sums import collapsed
 
@@ -25,7 +25,8 @@ def distinct(
 ) -> bool:
     """Whether no two points of ``axis`` where ``where`` holds have the same ``index``."""
     needed = {a for a in ir.chain(axis) if not collapsed(a)}
-    proof = _Proof(Ranges(), facts(where) if where is not None else ())
+    ranges = Ranges()
+    proof = _Proof(ranges, ranges.facts(where))
     told: Told = set()
     for e in index:
         told |= proof.form(linear(e))

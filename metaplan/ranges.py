@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from metaplan import ir
 from metaplan.ir import DType, Monoid, Op
-from metaplan.linear import Linear, facts, linear
+from metaplan.linear import Linear, compared, conditions, linear
 from metaplan.nodes import NARROW
 
 Facts: TypeAlias = "tuple[Linear, ...]"
@@ -90,6 +90,22 @@ class Ranges:
             lo, hi = max(lo, plain.lo), min(hi, plain.hi)
             self._known[key] = _wrapped(e, Interval(lo, hi) if lo <= hi else plain)
         return self._known[key]
+
+    def facts(self, cond: ir.Expr | None, holds: bool = True, given: Facts = ()) -> Facts:
+        """What ``cond`` says where ``given`` holds, as linear forms that are 0 or more; None says nothing.
+
+        A sum that may leave int64 says nothing: compared is what it wraps to.
+        """
+        found: dict[Linear, None] = {}
+        for test, true in conditions(cond, holds) if cond is not None else ():
+            known = (*given, *found)[-_FACTS:]
+            if not (self._wraps(test.lhs, known) or self._wraps(test.rhs, known)):
+                found |= dict.fromkeys(compared(test, true))
+        return tuple(found)
+
+    def under(self, given: Facts, cond: ir.Expr, holds: bool) -> Facts:
+        """The innermost of the conditions ``given``, and of ``cond`` inside them."""
+        return (given + self.facts(cond, holds, given))[-_FACTS:]
 
     def lower(self, form: Linear, given: Facts = (), depth: int = _DEPTH) -> int:
         """The best lower bound of a linear form that a few substitutions find."""
@@ -177,7 +193,7 @@ class Ranges:
                 last = dtype.hi if dtype in NARROW else -1
                 return Interval(last - span.hi, last - span.lo)
             case ir.Where(cond, then, other):
-                yes, no = ((given + facts(cond, side))[-_FACTS:] for side in (True, False))
+                yes, no = (self.under(given, cond, side) for side in (True, False))
                 return self.of(then, yes) | self.of(other, no)
             case ir.Cast(of, dtype):
                 span = self.of(of, given)

@@ -6,7 +6,6 @@ from itertools import product
 
 from metaplan import ir
 from metaplan.copies import mentioned
-from metaplan.linear import facts
 from metaplan.passes.unroll import at_copy
 from metaplan.ranges import Ranges
 
@@ -24,7 +23,7 @@ def reach(plan: ir.Plan, source: ir.Input) -> tuple[tuple[int, ...], ...]:
         own = [w for w in plan.copies if w in mentioned((*e.index, *guard))]
         for numbers in product(*(range(w.count) for w in own)):
             copy = at_copy(dict(zip(own, numbers, strict=True)))
-            given = facts(copy.expr(e.guard)) if e.guard is not None else ()
+            given = ranges.facts(copy.expr(e.guard) if e.guard is not None else None)
             chosen = ranges.of(copy.expr(number), given)
             ends = [ranges.of(copy.expr(i), given).hi + 1 for i in rest]
             for at in range(max(chosen.lo, 0), min(chosen.hi, count - 1) + 1):

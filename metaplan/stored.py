@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from metaplan import ir
-from metaplan.linear import facts
 from metaplan.passes.rewrite import Rewriter
 from metaplan.passes.simplify import Simplify, stored_at
 from metaplan.points import overfull
@@ -26,7 +25,7 @@ def of_stored(w: Work, axis: ir.Axis, plan: ir.Plan, ranges: Ranges) -> Work | N
     if any(isinstance(e, OTHERS) for e in ir.walk(*w.roots)):
         return None
     most = ir.Const(ranges.capacity(axis), loc=axis.loc)
-    stored = facts(ir.Bin(ir.Op.LT, stored_at(axis, ranges), most, loc=axis.loc))
+    stored = ranges.facts(ir.Bin(ir.Op.LT, stored_at(axis, ranges), most, loc=axis.loc))
     tidy = Rewriter(Simplify(ranges, stored).rule)
     checks = ((n, replace(c, bad=tidy.expr(c.bad))) for n, c in w.checks)
     kept = tuple((n, c) for n, c in checks if c.bad != ir.Const(0, ir.DType.BOOL))

@@ -44,8 +44,13 @@ def walk(above: Summing, axis: ir.Axis) -> Walk:
     live = names.fresh(f"{axis.name}_live")
     body.append(Let(live, tile.levels[-1].live))
     tile.levels[-1].live = live
-    stop = f"tl.max({count})" if above.depth(length) else count
-    return Walk(tile, body, place, count, stop, zeros)
+    return Walk(tile, body, place, count, longest(above, length), zeros)
+
+
+def longest(tile: Summing, length: ir.Expr) -> str:
+    """The largest ``length`` of the rows of a tile; where it is one number for all of them, that number."""
+    text = tile.at(length, 2)
+    return f"tl.max({text})" if tile.shapes((length,)) else text
 
 
 def as_tensor(place: str) -> str:

@@ -15,7 +15,7 @@ from metaplan.lower.names import names
 from metaplan.lower.packed import Packed
 from metaplan.lower.partials import by_scan
 from metaplan.lower.passes_over import coordinates, length_of
-from metaplan.lower.places import as_tensor, many, shape
+from metaplan.lower.places import as_tensor, longest, many, shape
 from metaplan.lower.rows import row_by_row
 from metaplan.lower.scans import Block, Summing
 from metaplan.lower.stores import stored
@@ -317,7 +317,7 @@ class _Body:
         body.extend(after)
         if not looped:
             return
-        stop = length if not vector or isinstance(axis, ir.Dense) else f"tl.max({length})"
+        stop = longest(tile, length_of(axis))
         ends = self._ends(tile, axis, writes)
         if ends:
             stop = f"tl.minimum({stop}, {ends})"
@@ -337,9 +337,7 @@ class _Body:
             end = _end(w.where, axis)
             if end is None:
                 return ""
-            text, depth = tile.plain(end), tile.depth(end)
-            tall = depth and tile.levels[depth - 1].shape == "column"
-            ends.setdefault(f"tl.max({text})" if tall else text)
+            ends.setdefault(longest(tile, end))
         found = list(ends)
         while len(found) > 1:
             found = [f"tl.maximum({found[0]}, {found[1]})", *found[2:]]

@@ -9,7 +9,6 @@ from math import prod
 from metaplan import catalogue, ir
 from metaplan.copies import counts
 from metaplan.exact import Exact
-from metaplan.linear import facts
 from metaplan.passes.apart import Apart
 from metaplan.passes.rewrite import Rewriter
 from metaplan.ranges import UNKNOWN, Ranges
@@ -85,7 +84,7 @@ def _derive(plan: ir.Plan, dims: dict[str, int]) -> None:
         if isinstance(e, ir.Load):
             for dim, index in zip(e.source.dims, e.index, strict=True):
                 if isinstance(dim, str) and dim not in dims:
-                    hi = ranges.of(index, facts(e.guard) if e.guard is not None else ()).hi
+                    hi = ranges.of(index, ranges.facts(e.guard)).hi
                     if hi < 1 << 40:
                         needed[dim] = max(needed.get(dim, 1), hi + 1)
     for axis in plan.axes:

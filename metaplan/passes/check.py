@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from metaplan import catalogue, ir
 from metaplan.ir import DType, Op
-from metaplan.linear import Linear, facts
 from metaplan.passes.apart import Apart
 from metaplan.passes.carried import seen
 from metaplan.passes.lazy import conjuncts
@@ -117,7 +116,7 @@ class _Proof:
         if isinstance(e, ir.Cast) and (e.wraps or dtype is DType.U8):
             return
         of = e.of if isinstance(e, ir.Cast) else e
-        given = _context(of)
+        given = self.ranges.facts(_context(of))
         span = self.ranges.of(of, given)
         if isinstance(e, ir.Bin) and e.op in (Op.AND, Op.OR, Op.XOR, Op.SHR):
             return
@@ -160,7 +159,7 @@ class _Proof:
         return kept
 
     def _load(self, e: ir.Load) -> ir.Expr | None:
-        given, quiet = facts(e.guard) if e.guard is not None else (), e.loc.unnamed()
+        given, quiet = self.ranges.facts(e.guard), e.loc.unnamed()
         # a guard that contradicts the ranges proves nothing, and holds nowhere
         tested = conjuncts(e.guard) if e.guard is not None else ()
         inside: ir.Expr | None = None
@@ -248,7 +247,7 @@ class _Proof:
         """``o`` whose values go nowhere outside its buffer."""
         if o.put is None:
             return o
-        given = facts(o.where) if o.where is not None else ()
+        given = self.ranges.facts(o.where)
         where, quiet = o.where, o.loc.unnamed()
         extents = ir.put_extents(self.plan, o)
         for at, (index, size) in enumerate(zip(o.put.index, extents, strict=True)):
@@ -264,7 +263,7 @@ class _Proof:
 
     def target(self, u: ir.Update) -> ir.Update:
         """``u`` where the element that it updates exists."""
-        given = facts(u.where) if u.where is not None else ()
+        given = self.ranges.facts(u.where)
         where = u.where
         extents = self.plan.extents(u.target)
         for at, (index, size) in enumerate(zip(u.index, extents, strict=True)):
@@ -279,10 +278,10 @@ class _Proof:
         return replace(u, where=where)
 
 
-def _context(e: ir.Expr) -> tuple[Linear, ...]:
-    """The conditions that every load inside ``e`` shares: outside them its value is not used."""
+def _context(e: ir.Expr) -> ir.Expr | None:
+    """The condition that every load inside ``e`` shares: outside it its value is not used."""
     guards = {x.guard for x in ir.walk(e) if isinstance(x, ir.Load) and x.guard is not None}
-    return facts(guards.pop()) if len(guards) == 1 else ()
+    return guards.pop() if len(guards) == 1 else None
 
 
 def _with_lengths(e: ir.Expr) -> list[ir.Expr]:

@@ -9,7 +9,6 @@ import numpy as np
 from metaplan import ir
 from metaplan.interp import apply
 from metaplan.ir import Const, DType, Op
-from metaplan.linear import facts
 from metaplan.passes.carried import unfolded
 from metaplan.passes.lazy import conjuncts
 from metaplan.passes.place import index
@@ -120,7 +119,7 @@ class Simplify:
                 return None
 
     def _guarded(self, e: ir.Load, guard: ir.Expr) -> ir.Expr:
-        inside = _Here(Simplify(self.ranges, facts(guard)).rule)
+        inside = _Here(Simplify(self.ranges, self.ranges.facts(guard)).rule)
         return replace(e, index=tuple(map(inside.expr, e.index)))
 
     def _along(self, e: ir.RowScan | ir.Sort | ir.Fold) -> ir.Expr | None:

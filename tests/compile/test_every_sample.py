@@ -11,6 +11,7 @@ import pytest
 from metaplan.assembly import DoesNotCompile, assembly
 from metaplan.compiler import build
 from metaplan.target import target
+from tests.interp.schedules import CHANGES, forced
 from tests.samples import SAMPLES
 
 pytestmark = pytest.mark.compile
@@ -40,3 +41,10 @@ def every() -> dict[str, list[str]]:
 @pytest.mark.parametrize("name", [s.name for s in SAMPLES])
 def test_a_sample_compiles(every, name: str) -> None:
     assert not every[name]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_rows_of_one_length_compile_in_every_schedule(change: str) -> None:
+    """A program of several rows goes as far as the longest, which is one number where all are as long."""
+    sample = next(s for s in SAMPLES if s.name == "alike_lengths")
+    assert assembly(forced(build(sample.plan.ir, sample.sizes, target("cuda:90")), CHANGES[change]))

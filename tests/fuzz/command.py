@@ -34,6 +34,7 @@ class Report:
     def add(self, out: Outcome) -> None:
         self.counts.update({"plans": 1, out.state: 1, "batches": out.batches, "cells": out.cells})
         self.counts["batches with a broken promise"] += out.broken
+        self.counts["compiled"] += out.compiled
         if out.state == REFUSED:
             self.refused[out.what] += 1
         if out.state == FAILED:
@@ -49,6 +50,7 @@ class Report:
                 name: self.counts[name]
                 for name in ("plans", FINE, REFUSED, FAILED, "batches", "cells")
             },
+            **({"compiled": self.counts["compiled"]} if options.compile else {}),
             "batches with a broken promise": self.counts["batches with a broken promise"],
             "refused by": dict(self.refused.most_common()),
             "failed by": dict(self.failed.most_common()),
@@ -61,6 +63,9 @@ def options(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--plans", type=int, default=100, help="how many plans")
     parser.add_argument("--seed", type=int, default=0, help="the first seed; the others follow it")
     parser.add_argument("--device", choices=("cpu", "cuda", "compile"), default="cpu")
+    parser.add_argument(
+        "--compile", type=int, default=0, help="also for GPUs: every plan whose seed it divides"
+    )
     parser.add_argument("--seconds", type=float, default=None, help="no new plan after so long")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--batches", type=int, default=5, help="of each plan")
@@ -77,7 +82,8 @@ def main(words: list[str] | None = None) -> None:
     if asked.case is not None:
         asked.seed, asked.plans = asked.case, 1
         print(draw(asked.case).source)
-    pool, report, start = Pool(asked.device, asked.batches, asked.jobs), Report(), time.monotonic()
+    pool = Pool(asked.device, asked.batches, asked.jobs, asked.compile)
+    report, start = Report(), time.monotonic()
 
     def cases() -> Iterator[Case]:
         for seed in itertools.islice(itertools.count(asked.seed), asked.plans):

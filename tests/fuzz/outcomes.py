@@ -21,6 +21,8 @@ class Outcome:
     cells: int = 0
     broken: int = 0
     """Batches in which the data broke a promise."""
+    compiled: bool = False
+    """Whether it was compiled for GPUs, beside what else became of it."""
     seconds: float = 0.0
     source: str = ""
     sizes: dict[str, int] = field(default_factory=dict)

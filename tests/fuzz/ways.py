@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from metaplan import ir
+from metaplan.schedule import Schedule
 from metaplan.target import target
 
 Arrays = dict[str, Any]
@@ -25,17 +26,21 @@ class Way(Protocol):
     ) -> Mapping[str, int]: ...
 
 
+def drawn_change(seed: int) -> Callable[[Schedule], Schedule] | None:
+    """One of the schedules that a plan may have; None: its own."""
+    from tests.interp.schedules import CHANGES
+
+    change = random.Random(seed).choice([*CHANGES, *[None] * len(CHANGES)])
+    return CHANGES[change] if change else None
+
+
 class Interpreted:
     """Between guard cells, under Triton's interpreter, with one of the schedules that a plan may have."""
 
     def __init__(self, plan: ir.Plan, sizes: Mapping[str, int], seed: int) -> None:
         from tests.interp.differential import Compiled
-        from tests.interp.schedules import CHANGES
 
-        rng = random.Random(seed)
-        change = rng.choice([*CHANGES, *[None] * len(CHANGES)])
-        self.made = Compiled(plan, sizes, CHANGES[change] if change else None)
-        self.change = change
+        self.made = Compiled(plan, sizes, drawn_change(seed))
         self.plan = self.made.plan
 
     def run(self, inputs: Arrays, live: Mapping[str, int], buffers: Arrays) -> Mapping[str, int]:
@@ -80,16 +85,18 @@ def _sent(i: ir.Input, given: Any) -> Any:
 
 
 class Assembled:
-    """Compiled for GPUs that are not here; nothing runs."""
+    """Compiled for GPUs that are not here, with the schedule that is interpreted; nothing runs."""
 
     def __init__(self, plan: ir.Plan, sizes: Mapping[str, int], seed: int) -> None:
         from metaplan.assembly import assembly
         from metaplan.compiler import build
+        from tests.interp.schedules import forced
 
+        change = drawn_change(seed)
         for name in TARGETS:
-            made = build(plan, sizes, target(name))
+            made = build(plan, sizes, target(name), linked=True)
             self.plan = made.bound
-            assembly(made)
+            assembly(forced(made, change) if change else made)
 
 
 WAYS = {"cpu": Interpreted, "cuda": OnDevice, "compile": Assembled}

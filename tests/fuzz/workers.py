@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from tests.fuzz.outcomes import FAILED, Outcome
+from tests.fuzz.outcomes import FAILED, FINE, Outcome
 from tests.fuzz.plans import Case
 
 MEMORY = 8 << 30
@@ -51,15 +51,13 @@ def _work(link: Connection, device: str, batches: int) -> None:
 
 
 @dataclass(slots=True)
-class Worker:
-    """One process and what it is busy with."""
+class Side:
+    """One process that tries plans in one way."""
 
     device: str
     batches: int
     link: Any = None
     process: Any = None
-    case: Case | None = None
-    since: float = 0.0
     done: int = 0
 
     def give(self, case: Case) -> None:
@@ -73,14 +71,11 @@ class Worker:
             self.process.start()
             theirs.close()
             self.done = 0
-        self.case, self.since = case, time.monotonic()
         self.done += 1
         self.link.send(case)
 
-    def answer(self) -> Outcome:
+    def answer(self, case: Case) -> Outcome:
         """What became of the case; of a process that died, that it did."""
-        assert self.case is not None
-        case, self.case = self.case, None
         try:
             return self.link.recv()
         except (EOFError, ConnectionError):
@@ -89,13 +84,9 @@ class Worker:
             self.stop()
             return _lost(case, f"the process died with {code}", f"died {code}")
 
-    def overdue(self) -> Outcome | None:
-        if self.case is None or time.monotonic() - self.since < SILENT:
-            return None
-        case, self.case = self.case, None
+    def kill(self) -> None:
         self.process.kill()
         self.stop()
-        return _lost(case, f"no answer for {SILENT} s", "silent")
 
     def stop(self) -> None:
         if self.process is not None:
@@ -106,6 +97,64 @@ class Worker:
         self.process = None
 
 
+class Worker:
+    """Tries one case at a time; those that are fine so far go on to be compiled, each ``every``-th seed of them."""
+
+    def __init__(self, device: str, batches: int, every: int) -> None:
+        self.every = every
+        self.first, self.compiling = Side(device, batches), Side("compile", batches)
+        self.busy = self.first
+        self.case: Case | None = None
+        self.before: Outcome | None = None
+        self.since = 0.0
+
+    @property
+    def link(self) -> Connection:
+        return self.busy.link
+
+    def give(self, case: Case) -> None:
+        self.case, self.busy, self.before = case, self.first, None
+        self._send()
+
+    def _send(self) -> None:
+        assert self.case is not None
+        self.since = time.monotonic()
+        self.busy.give(self.case)
+
+    def answer(self) -> Outcome | None:
+        """What became of the case, or None where it goes on."""
+        assert self.case is not None
+        out = self.busy.answer(self.case)
+        if self.before is not None:
+            return self._ends(self._beside(out))
+        if not self.every or self.case.seed % self.every or out.state != FINE:
+            return self._ends(out)
+        self.before, self.busy = out, self.compiling
+        self._send()
+        return None
+
+    def _beside(self, out: Outcome) -> Outcome:
+        """What was found by running it, and that a compiler takes it or does not."""
+        assert self.before is not None
+        if out.state == FINE:
+            return replace(self.before, compiled=True)
+        return replace(self.before, state=FAILED, what=out.what, text=out.text, compiled=True)
+
+    def _ends(self, out: Outcome) -> Outcome:
+        self.case = None
+        return out
+
+    def overdue(self) -> Outcome | None:
+        if self.case is None or time.monotonic() - self.since < SILENT:
+            return None
+        self.busy.kill()
+        return self._ends(_lost(self.case, f"no answer for {SILENT} s", "silent"))
+
+    def stop(self) -> None:
+        self.first.stop()
+        self.compiling.stop()
+
+
 def _lost(case: Case, text: str, what: str) -> Outcome:
     return Outcome(case.seed, FAILED, what, text, source=case.source, sizes=case.sizes)
 
@@ -113,8 +162,8 @@ def _lost(case: Case, text: str, what: str) -> Outcome:
 class Pool:
     """Workers side by side."""
 
-    def __init__(self, device: str, batches: int, jobs: int) -> None:
-        self.workers = [Worker(device, batches) for _ in range(jobs)]
+    def __init__(self, device: str, batches: int, jobs: int, compiled: int = 0) -> None:
+        self.workers = [Worker(device, batches, compiled) for _ in range(jobs)]
 
     def one(self, case: Case) -> Outcome:
         """What becomes of ``case``, alone."""

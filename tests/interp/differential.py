@@ -10,7 +10,7 @@ import importlib.util
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -22,11 +22,11 @@ import torch
 from metaplan import interp, ir
 from metaplan.checking.masks import boolean_masks
 from metaplan.compiler import Built, build
-from metaplan.lower.program import lower
 from metaplan.program import Role
 from metaplan.runtime.lists import addresses
 from metaplan.schedule import LIMITS, Limits, Schedule
 from metaplan.target import DEFAULT
+from tests.interp.schedules import forced
 from tests.running import array, garbage, garbage_buffers
 
 GUARD, GAP = 4096, 3
@@ -50,12 +50,6 @@ def load(source: str, name: str) -> ModuleType:
 @cache
 def _wild(dtype: str, cells: int) -> torch.Tensor:
     return torch.from_numpy(garbage((cells,), dtype, cells))
-
-
-def changed(built: Built, change: Change) -> Built:
-    """``built`` with other legal schedules."""
-    chosen = tuple(map(change, built.schedules))
-    return replace(built, schedules=chosen, program=lower(chosen, built.stages.promises))
 
 
 @dataclass(slots=True)
@@ -98,7 +92,7 @@ class Compiled:
         limits: Limits = LIMITS,
     ) -> None:
         built = build(plan, sizes, DEFAULT, limits)
-        self._take(built if change is None else changed(built, change))
+        self._take(built if change is None else forced(built, change))
 
     @classmethod
     def of(cls, built: Built, source: str = "") -> Compiled:

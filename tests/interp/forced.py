@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from differential import Compiled, changed
-from schedules import CHANGES
+from differential import Compiled
+from schedules import CHANGES, forced
 
 
 def under_each(
@@ -14,7 +14,7 @@ def under_each(
     """``check`` of ``sound`` with each schedule of these that makes another program; what it raises says which."""
     seen = {sound.built.source}
     for name in names:
-        built = changed(sound.built, CHANGES[name])
+        built = forced(sound.built, CHANGES[name])
         if built.source in seen:
             continue
         seen.add(built.source)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from metaplan import ir
+from metaplan.compiler import Built
+from metaplan.lower.program import lower
 from metaplan.ranges import Ranges
 from metaplan.schedule import Schedule, Work, power
 from metaplan.sums import frame
@@ -92,3 +94,12 @@ CHANGES = {
     "one-by-one-sums": scans(1),
     "slow-tails": tails,
 }
+
+
+def forced(built: Built, change: Callable[[Schedule], Schedule]) -> Built:
+    """``built`` with another legal schedule."""
+    chosen = tuple(map(change, built.schedules))
+    made = lower(chosen, built.stages.promises)
+    own = built.program
+    program = replace(made, dependent=own.dependent, linked=own.linked)
+    return replace(built, schedules=chosen, program=program)

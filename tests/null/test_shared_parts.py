@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import metaplan as mp
-from metaplan import i32
+from metaplan import i32, ir
 from metaplan.compiler import build
 from metaplan.target import target
 
@@ -97,3 +97,24 @@ def test_deep_expressions_of_shared_parts_compile_and_run(name: str) -> None:
     for k in range(deep):
         want = [step(Words, v, x, k, TABLE) for v, x in zip(want, range(-9, 10), strict=True)]
     assert made.out.tolist() == want
+
+
+def test_what_stands_in_several_places_is_written_once() -> None:
+    one = ir.Const(1)
+    both = ir.Bin(ir.Op.ADD, ir.Size(ir.Root("req")), one)
+    whole = ir.Bin(ir.Op.MUL, both, ir.Where(ir.Bin(ir.Op.LT, one, both), both, one))
+    const = "Const(value=1, dtype=<DType.I32: 'int32'>)"
+    size = "Size(axis=Root(name='req', capacity=None))"
+    assert repr(both) == f"Bin(op=<Op.ADD: '+'>, lhs={size}, rhs={const})"
+    assert repr(whole) == (
+        f"Bin(op=<Op.MUL: '*'>, lhs=#1={both}, rhs=Where(cond="
+        f"Bin(op=<Op.LT: '<'>, lhs={const}, rhs=#1#), then=#1#, other={const}))"
+    )
+
+
+def test_a_deep_expression_is_as_long_as_it_has_parts() -> None:
+    e: ir.Expr = ir.Bin(ir.Op.ADD, ir.Size(ir.Root("req")), ir.Const(1))
+    with at_once():
+        for _ in range(DEEP):
+            e = ir.Where(ir.Bin(ir.Op.LT, e, ir.Const(3)), e, ir.Bin(ir.Op.SUB, e, ir.Const(1)))
+        assert repr(e).count("Where(") == DEEP

@@ -143,3 +143,41 @@ def _(given, to: Loops):
     before = [sum(range(r)) for r in rows]
     to.put("out", [(before[r] & 7) + x[2 * r + j] for r in rows for j in range(2)])
     to.put("narrow", [before[r] ^ 3 for r in rows for _ in range(2)])
+
+
+@mp.plan
+def alike_lengths(
+    n: Annotated[i32, "req", mp.below(4)],
+    wide: Annotated[i32, mp.below(1500)],
+    x: Annotated[i32, "tok", mp.below(9)],
+    chosen: Annotated[boolean, "req"],
+):
+    """Rows as long as all others of the tile: how far to go is one number, and no vector has a largest of it."""
+    req = mp.axis("req")
+    col = mp.dense(req, 3)
+    tok = mp.ragged(col, n)
+    entry = mp.ragged(req, wide)
+    some = mp.compact(req, where=chosen)
+    cell = mp.dense(some, 1500)
+    return dict(
+        sorted=mp.sort(mp.sum(x, over=tok), over=col),
+        entries=mp.on(entry, entry.offset + n),
+        cells=mp.on(cell, cell.offset + n),
+    )
+
+
+def _alike_lengths(rng, n):
+    more = {"x": rng.integers(0, 9, 9 * max(n, 1)), "chosen": rng.random(n) < 0.6}
+    return counts(rng, n, 4, wide=int(rng.integers(0, 1500)), **more)
+
+
+@sample(alike_lengths, _alike_lengths, req=3)
+def _(given, to: Loops):
+    n, x, wide = given["n"].tolist(), np.asarray(given["x"]).tolist(), int(given["wide"])
+    points, order = iter(x), list[int]()
+    for k in n:
+        order += sorted(sum(next(points) for _ in range(k)) for _ in range(3))
+    to.put("sorted", order)
+    to.put("entries", [j + k for k in n for j in range(wide)])
+    some = [k for k, c in zip(n, np.asarray(given["chosen"]).tolist(), strict=True) if c]
+    to.put("cells", [j + k for k in some for j in range(1500)])

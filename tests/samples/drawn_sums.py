@@ -185,3 +185,38 @@ def _(given, to: Loops):
     to.put("over", [word(v + high + 9) for v in x])
     to.put("least", [min(word(v + high), 5) for v in x])
     to.put("place", x)
+
+
+@mp.plan
+def wrapping_guard(
+    x: Annotated[i64, "req"],
+    table: Annotated[i32, 4, mp.below(9)],
+    wide: Annotated[i32, 40, mp.below(9)],
+):
+    """A condition on a sum that may leave int64 says nothing of its parts, unless another holds them inside."""
+    req, high = mp.axis("req"), (1 << 63) - 1
+    place = mp.minimum(mp.maximum(x, 0), 39)
+    wraps, low = x + high < 3, (x >= 0) & (x < 90) & (x + 5 < 9)
+    return dict(
+        short=mp.where(wraps, table[place], -1),
+        long=mp.where(wraps, wide[place], -1),
+        sides=mp.on(req, mp.where(wraps, place, -1)),
+        inside=mp.where(low, table[x], -1),
+    )
+
+
+def _wrapping_guard(rng, n):
+    x = np.where(rng.random(n) < 0.6, rng.integers(-5, 12, n), rng.integers(-(1 << 62), 1 << 62, n))
+    return {"x": x, "table": rng.integers(0, 9, 4), "wide": rng.integers(0, 9, 40), "req": n}
+
+
+@sample(wrapping_guard, _wrapping_guard, broken=True, req=6)
+def _(given, to: Loops):
+    x, table, wide = (np.asarray(given[name]).tolist() for name in ("x", "table", "wide"))
+    wraps = [v >= 1 or v + (1 << 63) - 1 < 3 for v in x]
+    place = [min(max(v, 0), 39) for v in x]
+    kept = [(table[p] if p < 4 else 0) if w else -1 for w, p in zip(wraps, place, strict=True)]
+    to.put("short", kept)
+    to.put("long", [wide[p] if w else -1 for w, p in zip(wraps, place, strict=True)])
+    to.put("sides", [p if w else -1 for w, p in zip(wraps, place, strict=True)])
+    to.put("inside", [table[v] if 0 <= v < 4 else -1 for v in x])
