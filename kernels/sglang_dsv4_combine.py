@@ -38,7 +38,7 @@ def sglang_dsv4_combine_cell(
     tok_stored = tl.minimum(req_total, 8192)
     tok_count = tl.where(req_counted, extend_seq_lens, 0)
     tok_end = tl.cumsum(tok_count, 0)
-    for block in range(program, tl.cdiv(tok_stored, 4), 1056):
+    for block in range(program, tl.cdiv(tok_stored, 4), 528):
         first_row = block * 4
         row = first_row + tl.arange(0, 4)[:, None]
         tok_before = tok_end[None, :] <= row
@@ -193,30 +193,30 @@ def sglang_dsv4_combine(
     combined_lens_ptr,  # int32[tok], tail: 0 until padded_tokens
     flags_ptr,  # int32[3]: broken promises, counted
 ):
-    """1162 programs; each kind of work takes a range of them."""
+    """634 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
-    if program < 1056:
+    if program < 528:
         sglang_dsv4_combine_cell(
             program, req_size_ptr, extend_seq_lens_ptr, combined_indices_ptr, seq_lens_ptr,
             topk_indices_ptr, topk_indices_stride, compressed_base_ptr, swa_base_ptr,
         )
-    elif program < 1120:
+    elif program < 592:
         sglang_dsv4_combine_tok(
-            program - 1056, req_size_ptr, extend_seq_lens_ptr, combined_lens_ptr, seq_lens_ptr,
+            program - 528, req_size_ptr, extend_seq_lens_ptr, combined_lens_ptr, seq_lens_ptr,
             flags_ptr,
         )
-    elif program < 1121:
+    elif program < 593:
         sglang_dsv4_combine_check_req(
-            program - 1120, req_size_ptr, seq_lens_ptr, extend_seq_lens_ptr, flags_ptr,
+            program - 592, req_size_ptr, seq_lens_ptr, extend_seq_lens_ptr, flags_ptr,
         )
-    elif program < 1154:
+    elif program < 626:
         sglang_dsv4_combine_cell_tail(
-            program - 1121, req_size_ptr, extend_seq_lens_ptr, padded_tokens_ptr,
+            program - 593, req_size_ptr, extend_seq_lens_ptr, padded_tokens_ptr,
             combined_indices_ptr,
         )
     else:
         sglang_dsv4_combine_tok_tail(
-            program - 1154, req_size_ptr, extend_seq_lens_ptr, padded_tokens_ptr, combined_lens_ptr,
+            program - 626, req_size_ptr, extend_seq_lens_ptr, padded_tokens_ptr, combined_lens_ptr,
         )
 
 
@@ -260,7 +260,7 @@ def launch(
         combined_lens: int32[tok], tail: 0 until padded_tokens
         flags: int32[3]: broken promises, counted
     """
-    sglang_dsv4_combine[(1162,)](
+    sglang_dsv4_combine[(634,)](
         seq_lens,
         extend_seq_lens,
         compressed_base,

@@ -259,8 +259,8 @@ def _sized(w: Work, plan: ir.Plan, ranges: Ranges, target: Target, limits: Limit
     bound = ranges.bound(w.lanes)
     rows = 1
     long = bound > limits.long
-    few = isinstance(w.lanes, ir.Dense) and limits.lanes < bound <= limits.long
-    if few or bound >= limits.turns * limits.long:
+    two = isinstance(w.lanes, ir.Dense) and limits.lanes < bound <= limits.long
+    if (two and not w.packed) or bound >= limits.turns * limits.long:
         room = max(target.processors * limits.long_waves // prod(c.count for c in w.copies), 1)
     alone = _scans_lanes(w) and (bound > limits.short or points * bound > limits.recompute)
     alone = alone or _asks(w.roots, w.axes)

@@ -167,7 +167,7 @@ def alike_lengths(
 
 
 def _alike_lengths(rng, n):
-    more = {"x": rng.integers(0, 9, 9 * max(n, 1)), "chosen": rng.random(n) < 0.6}
+    more = {"x": rng.integers(0, 9, 27), "chosen": rng.random(n) < 0.6}
     return counts(rng, n, 4, wide=int(rng.integers(0, 1500)), **more)
 
 
