@@ -71,11 +71,12 @@ def _partials(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Partial]:
 
 
 def distinct(schedules: Iterable[Schedule]) -> tuple[Schedule, ...]:
-    """The schedules of all launches of a plan, in which no two prepare sums under one name."""
-    numbers = count()
+    """The schedules of all launches of a plan, in which no two prepare sums under one name, nor under one of the user's."""
+    every = tuple(schedules)
+    taken = {x.name for s in every for x in (*s.plan.inputs, *s.plan.outputs)}
+    free = (name for number in count() if (name := f"partial_{number}") not in taken)
     return tuple(
-        replace(s, partials=tuple(replace(p, name=f"partial_{next(numbers)}") for p in s.partials))
-        for s in schedules
+        replace(s, partials=tuple(replace(p, name=next(free)) for p in s.partials)) for s in every
     )
 
 
@@ -273,8 +274,8 @@ def _sized(w: Work, plan: ir.Plan, ranges: Ranges, target: Target, limits: Limit
         rows = _each(points, spread, limits.wide_rows, target)
     widest = limits.long if long else limits.lanes if rows == 1 else limits.wide_lanes
     if w.whole and bound > widest:
-        rows, widest = 1, limits.long
-    tile = min(power(bound), widest)
+        rows = 1
+    tile = power(bound) if w.whole else min(power(bound), widest)
     blocks = -(-points // rows)
     splits = 1
     if bound > tile and not (sums(w.roots) or rows_along(w.axes, w.roots)):

@@ -21,7 +21,8 @@ def lower(schedules: Sequence[Schedule], promises: Sequence[ir.Check] = ()) -> P
     made: dict[str, Buffer] = {}
     for schedule in (schedules[-1], *schedules[:-1]):
         for buffer in buffers(schedule):
-            made.setdefault(buffer.name, buffer)
+            known = made.setdefault(buffer.name, buffer)
+            assert (known.dtype, known.shape) == (buffer.dtype, buffer.shape), buffer.name
     if promises:
         made["flags"] = Buffer("flags", "int32", (len(promises),), "sticky counters")
     return Program(
@@ -104,8 +105,8 @@ def params(schedule: Schedule, regions: tuple[Region, ...], promises: int) -> tu
             note = f"{read.dtype.value}, made by a launch before"
             every.append(Param(f"{read.name}_ptr", Role.OUTPUT, read.name, read.dtype.value, note))
     for p in schedule.partials:
-        note = f"int32[{p.blocks}]: sums of {p.scan.over.name} by blocks of rows"
         dtype = ir.dtype_of(p.scan.of).value
+        note = f"{dtype}[{p.blocks}]: sums of {p.scan.over.name} by blocks of rows"
         every.append(Param(f"{p.name}_ptr", Role.WORKSPACE, p.name, dtype, note))
     flags = f"int32[{promises}]: broken promises, counted"
     every.append(Param("flags_ptr", Role.FLAGS, "flags", "int32", flags))

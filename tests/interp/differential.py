@@ -25,7 +25,7 @@ from metaplan.compiler import Built, build
 from metaplan.program import Role
 from metaplan.runtime.lists import addresses
 from metaplan.schedule import LIMITS, Limits, Schedule
-from metaplan.target import DEFAULT
+from metaplan.target import DEFAULT, Target
 from tests.interp.schedules import forced
 from tests.running import array, garbage, garbage_buffers
 
@@ -90,8 +90,9 @@ class Compiled:
         sizes: Mapping[str, int],
         change: Change | None = None,
         limits: Limits = LIMITS,
+        target: Target = DEFAULT,
     ) -> None:
-        built = build(plan, sizes, DEFAULT, limits)
+        built = build(plan, sizes, target, limits)
         self._take(built if change is None else forced(built, change))
 
     @classmethod

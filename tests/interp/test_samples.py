@@ -15,8 +15,9 @@ from forced import under_each
 from schedules import CHANGES
 
 import metaplan as mp
-from metaplan import i32
+from metaplan import boolean, i32, i64
 from metaplan.ir import Held
+from metaplan.program import Role
 from metaplan.schedule import LIMITS
 from tests.running import garbage_buffers
 from tests.samples import SAMPLES, Sample
@@ -119,6 +120,33 @@ def test_sums_that_take_a_launch_of_their_own(name: str) -> None:
     compiled = Compiled(sample.plan.ir, {**sample.sizes, "req": 70000})
     assert len(compiled.built.program.kernels) > 1
     check(sample, compiled, 4, 50)
+
+
+@mp.plan
+def summed_by_two_launches(
+    on: Annotated[boolean, "req"],
+    x: Annotated[i64, "slot", mp.below(1 << 40)],
+    partial_0: Annotated[i32, mp.below(9)],
+):
+    req = mp.axis("req")
+    slot = mp.dense(None, 11)
+    some = mp.compact(req, where=on)
+    longest = mp.max(mp.indptr(x), over=slot)
+    return dict(out=mp.on(some, longest + i64(partial_0)), partial_1=some.size + 0)
+
+
+def test_two_launches_that_prepare_sums_have_buffers_of_their_own() -> None:
+    """None of them takes the other's, nor one that the user has given that name."""
+    limits = replace(LIMITS, recompute=1, block_rows=2, scan_tile=2)
+    compiled = Compiled(summed_by_two_launches.ir, {"req": 9}, limits=limits)
+    kernels = compiled.built.program.kernels
+    assert sum(k.name.endswith("_sums") for k in kernels) == 2
+    named = [p.of for k in kernels for p in k.params if p.role is Role.WORKSPACE]
+    assert not {"partial_0", "partial_1"} & {*named}
+    rng = np.random.default_rng(3)
+    for live in (0, 4, 9):
+        given = {"on": rng.random(9) < 0.6, "x": rng.integers(0, 1 << 40, 11), "partial_0": 5}
+        compare(compiled, {**given, "req": live}, live)
 
 
 def test_kernels_of_the_user_s_own_are_among_them() -> None:
