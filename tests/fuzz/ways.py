@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from metaplan import ir
-from metaplan.schedule import Schedule
-from metaplan.target import target
+from metaplan.target import DEFAULT, target
+from tests.fuzz.choices import choice
 
 Arrays = dict[str, Any]
 TARGETS = ("cuda:90", "hip:gfx942")
@@ -26,21 +25,14 @@ class Way(Protocol):
     ) -> Mapping[str, int]: ...
 
 
-def drawn_change(seed: int) -> Callable[[Schedule], Schedule] | None:
-    """One of the schedules that a plan may have; None: its own."""
-    from tests.interp.schedules import CHANGES
-
-    change = random.Random(seed).choice([*CHANGES, *[None] * len(CHANGES)])
-    return CHANGES[change] if change else None
-
-
 class Interpreted:
-    """Between guard cells, under Triton's interpreter, with one of the schedules that a plan may have."""
+    """Between guard cells, under Triton's interpreter, built as the seed chooses."""
 
     def __init__(self, plan: ir.Plan, sizes: Mapping[str, int], seed: int) -> None:
         from tests.interp.differential import Compiled
 
-        self.made = Compiled(plan, sizes, drawn_change(seed))
+        own = choice(seed)
+        self.made = Compiled(plan, sizes, own.change, own.limits, own.on(DEFAULT))
         self.plan = self.made.plan
 
     def run(self, inputs: Arrays, live: Mapping[str, int], buffers: Arrays) -> Mapping[str, int]:
@@ -85,18 +77,18 @@ def _sent(i: ir.Input, given: Any) -> Any:
 
 
 class Assembled:
-    """Compiled for GPUs that are not here, with the schedule that is interpreted; nothing runs."""
+    """Compiled for GPUs that are not here, built as what is interpreted; nothing runs."""
 
     def __init__(self, plan: ir.Plan, sizes: Mapping[str, int], seed: int) -> None:
         from metaplan.assembly import assembly
         from metaplan.compiler import build
         from tests.interp.schedules import forced
 
-        change = drawn_change(seed)
+        own = choice(seed)
         for name in TARGETS:
-            made = build(plan, sizes, target(name), linked=True)
+            made = build(plan, sizes, own.on(target(name)), own.limits, linked=True)
             self.plan = made.bound
-            assembly(forced(made, change) if change else made)
+            assembly(forced(made, own.change) if own.change else made)
 
 
 WAYS = {"cpu": Interpreted, "cuda": OnDevice, "compile": Assembled}
