@@ -59,6 +59,8 @@ def writes(plan: ir.Plan) -> list[Write]:
     ranges = Ranges()
     out: list[Write] = []
     for o in plan.outputs:
+        if o.put is not None and not o.columns:
+            continue  # filled here, scattered by a later launch
         if o.put is not None:
             where, position = o.where, _in_copy(plan, o, _scattered(o, o.put))
             out += [

@@ -174,7 +174,7 @@ class _Cut:
         if o.put is None or not isinstance(o.tail, ir.Fill):
             yield self._level(o), o
             return
-        fill = replace(o, columns=(), where=None)
+        fill = replace(o, columns=(), where=None, put=replace(o.put, index=()))
         filled = self._level(replace(fill, put=None))
         yield filled, fill
         value = replace(o, tail=ir.Keep(loc=o.tail.loc))
