@@ -9,7 +9,7 @@ from metaplan import ir
 from metaplan.compiler import Built
 from metaplan.lower.program import lower
 from metaplan.ranges import Ranges
-from metaplan.schedule import Schedule, Work, power
+from metaplan.schedule import LIMITS, Schedule, Work, power
 from metaplan.sums import frame
 
 
@@ -94,6 +94,11 @@ CHANGES = {
     "one-by-one-sums": scans(1),
     "slow-tails": tails,
 }
+
+FEW = replace(LIMITS, recompute=2, block_rows=2, block_points=8, scan_tile=2, lanes=4, long=8, wide_lanes=2, short=2, summed=8,
+              vector=4, askers=2, compared=4, counted=4, turns=2, packed=2, packed_lanes=4, packed_rows=2,
+              folded=2)  # fmt: skip
+"""Limits under which a few points are launched as thousands are."""
 
 
 def forced(built: Built, change: Callable[[Schedule], Schedule]) -> Built:

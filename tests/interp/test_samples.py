@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from differential import Compiled, compare
 from forced import under_each
-from schedules import CHANGES
+from schedules import CHANGES, FEW
 
 import metaplan as mp
 from metaplan import boolean, i32, i64
 from metaplan.ir import Held
 from metaplan.program import Role
 from metaplan.schedule import LIMITS
+from metaplan.target import DEFAULT
 from tests.running import garbage_buffers
 from tests.samples import SAMPLES, Sample
 
@@ -85,6 +86,41 @@ def test_another_schedule_changes_no_result(sample: Sample) -> None:
             check(sample, one, seed, live)
 
     under_each(as_scheduled(sample.name), some)
+
+
+@pytest.mark.parametrize("processors", [1, 32])
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.name)
+def test_a_few_points_as_if_they_were_thousands(sample: Sample, processors: int) -> None:
+    """Sums that a launch prepares, rows of several tiles, programs that loop over their rows."""
+    target = replace(DEFAULT, processors=processors)
+    compiled = Compiled(sample.plan.ir, sample.sizes, None, FEW, target)
+    for seed, live in ((1, 1), (2, sample.sizes["req"])):
+        check(sample, compiled, seed, live)
+
+
+@mp.plan
+def counted_in_part(x: Annotated[i32, "req", mp.below(61)], at: Annotated[i32, "tok", mp.below(9)]):
+    req = mp.axis("req")
+    col = mp.dense(req, 4)
+    tok = mp.ragged(col, x % 3)
+    there = mp.at(x + 0 * tok.offset, at)
+    return dict(
+        running=mp.cumsum(x - 8 + 0 * col.offset),
+        places=mp.put(req, there % 5, tok.offset, combine="add", init=7),
+    )
+
+
+@pytest.mark.parametrize("vector", [1, 2, 8])
+def test_sums_in_blocks_of_rows(vector: int) -> None:
+    """A row of which some points only lie before is in no whole block; what one launch keeps none before it reads."""
+    limits = replace(FEW, vector=vector, block_rows=4, lanes=1)
+    compiled = Compiled(
+        counted_in_part.ir, {"req": 9}, None, limits, replace(DEFAULT, processors=32)
+    )
+    rng = np.random.default_rng(vector)
+    for live in (1, 5, 9):
+        given = {"x": rng.integers(0, 61, live), "at": rng.integers(0, 9, 72), "req": live}
+        compare(compiled, given, live)
 
 
 @pytest.mark.parametrize("change", [None, "few-programs", "two-rows", "one-by-one-sums"])
