@@ -138,23 +138,24 @@ class _Cut:
 
     def _rewritten(self, o: ir.Output) -> ir.Output:
         keeper, tail = self.keeper, o.tail
+        given = () if o.where is None else (o.where,)
         parts: list[tuple[ir.Part, ir.Expr]] = []
         for part, value in o.parts:
             new = keeper.axis(part)
             assert isinstance(new, ir.Part)
-            parts.append((new, keeper.value(value, part)))
+            parts.append((new, keeper.value(value, part, given)))
         if isinstance(tail, ir.Fill):
             until = None if tail.until is None else keeper.value(tail.until, None)
             tail = replace(tail, value=keeper.value(tail.value, None), until=until)
-        put = o.put
+        put, stored = o.put, (*o.columns, *given, *(o.put.index if o.put is not None else ()))
         if put is not None:
-            places = tuple(keeper.value(i, put.axis) for i in put.index)
+            places = tuple(keeper.value(i, put.axis, stored) for i in put.index)
             put = replace(put, axis=keeper.place(put.axis), index=places)
         return replace(
             o,
             axis=keeper.place(o.axis),
-            columns=tuple(keeper.value(c, o.source) for c in o.columns),
-            where=None if o.where is None else keeper.value(o.where, o.source),
+            columns=tuple(keeper.value(c, o.source, stored) for c in o.columns),
+            where=None if o.where is None else keeper.value(o.where, o.source, stored),
             tail=tail,
             parts=tuple(parts),
             put=put,
@@ -183,12 +184,12 @@ class _Cut:
     # -------------------------------------------------- updates and checks
 
     def _update(self, u: ir.Update) -> ir.Update:
-        keeper = self.keeper
+        keeper, stored = self.keeper, (*u.index, u.value, *(() if u.where is None else (u.where,)))
         return replace(
             u,
-            index=tuple(keeper.value(i, u.axis) for i in u.index),
-            value=keeper.value(u.value, u.axis),
-            where=None if u.where is None else keeper.value(u.where, u.axis),
+            index=tuple(keeper.value(i, u.axis, stored) for i in u.index),
+            value=keeper.value(u.value, u.axis, stored),
+            where=None if u.where is None else keeper.value(u.where, u.axis, stored),
             axis=keeper.place(u.axis),
         )
 

@@ -82,9 +82,9 @@ class Keeper:
 
     # ------------------------------------------------------------- values
 
-    def value(self, e: ir.Expr, own: ir.Axis | None) -> ir.Expr:
-        """``e`` for a program that computes it at its points of ``own``."""
-        outer, carried = self._folding, sequence(frame(own), (e,))
+    def value(self, e: ir.Expr, own: ir.Axis | None, beside: tuple[ir.Expr, ...] = ()) -> ir.Expr:
+        """``e`` for a program that computes it at its points of ``own``, and ``beside`` for the same store."""
+        outer, carried = self._folding, sequence(frame(own), (e, *beside))
         self._folding = int(carried is not None)
         made = self._value(e, own)
         self._folding = outer

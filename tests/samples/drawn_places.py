@@ -181,3 +181,40 @@ def _(given, to: Loops):
     to.put("entries", [j + k for k in n for j in range(wide)])
     some = [k for k, c in zip(n, np.asarray(given["chosen"]).tolist(), strict=True) if c]
     to.put("cells", [j + k for k in some for j in range(1500)])
+
+
+@mp.plan
+def sorted_past_a_fold(
+    n: Annotated[i32, "req", mp.below(4)],
+    x: Annotated[i32, "tok", mp.below(9)],
+    state: Annotated[i32, 40, mp.STATE, mp.between(0, 60)],
+):
+    """Where a value goes is carried along a row, and the value is one of another order of the rows: both in one store."""
+    req = mp.axis("req")
+    slot = mp.dense(None, 40)
+    tok = mp.ragged(req, n)
+    order = mp.sort(mp.sum(x, over=tok), over=req)
+    place = mp.fold(tok, lambda c: dict(a=mp.minimum(c.a + x, 30)), a=mp.carry(0, 0, 30)).last.a
+    return dict(
+        out=mp.put(slot, place, order, combine="max", init=-1),
+        kept=mp.put(slot, order, req.index, where=place > 4, combine="min", init=99),
+        changed=mp.update(state[place], order, where=order > 3, combine="max"),
+    )
+
+
+def _sorted_past_a_fold(rng, n):
+    more = {"x": rng.integers(0, 9, 18), "state": rng.integers(0, 61, 40)}
+    return counts(rng, n, 4, **more)
+
+
+@sample(sorted_past_a_fold, _sorted_past_a_fold, req=6)
+def _(given, to: Loops):
+    n, points = given["n"].tolist(), iter(np.asarray(given["x"]).tolist())
+    rows = [[next(points) for _ in range(k)] for k in n]
+    order, place = sorted(map(sum, rows)), [min(sum(row), 30) for row in rows]
+    to.out["out"][...], to.out["kept"][...] = -1, 99
+    for r, (at, value) in enumerate(zip(place, order, strict=True)):
+        to.out["out"][at] = max(to.out["out"][at], value)
+        to.out["kept"][value] = min(to.out["kept"][value], r if at > 4 else 99)
+        if value > 3:
+            to.out["state"][at] = max(to.out["state"][at], value)
