@@ -41,6 +41,10 @@ def _work(link: Connection, device: str, batches: int) -> None:
         from tests.fuzz.declaring import entries
         from tests.fuzz.trying import tried
 
+        if device == "cpu":
+            from metaplan.checking.quick import quicken
+
+            quicken()
         entries()
         while (case := link.recv()) is not None:
             link.send(tried(case, device, batches))
