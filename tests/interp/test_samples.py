@@ -99,28 +99,48 @@ def test_a_few_points_as_if_they_were_thousands(sample: Sample, processors: int)
 
 
 @mp.plan
-def counted_in_part(x: Annotated[i32, "req", mp.below(61)], at: Annotated[i32, "tok", mp.below(9)]):
+def counted_in_part(x: Annotated[i32, "req", mp.below(61)]):
     req = mp.axis("req")
     col = mp.dense(req, 4)
-    tok = mp.ragged(col, x % 3)
-    there = mp.at(x + 0 * tok.offset, at)
-    return dict(
-        running=mp.cumsum(x - 8 + 0 * col.offset),
-        places=mp.put(req, there % 5, tok.offset, combine="add", init=7),
-    )
+    return dict(running=mp.cumsum(x - 8 + 0 * col.offset))
 
 
 @pytest.mark.parametrize("vector", [1, 2, 8])
-def test_sums_in_blocks_of_rows(vector: int) -> None:
-    """A row of which some points only lie before is in no whole block; what one launch keeps none before it reads."""
-    limits = replace(FEW, vector=vector, block_rows=4, lanes=1)
-    compiled = Compiled(
-        counted_in_part.ir, {"req": 9}, None, limits, replace(DEFAULT, processors=32)
-    )
+def test_a_row_of_which_some_points_lie_before_is_in_no_whole_block(vector: int) -> None:
+    limits = replace(FEW, vector=vector, block_rows=4, block_points=16, short=4)
+    target = replace(DEFAULT, processors=32)
+    compiled = Compiled(counted_in_part.ir, {"req": 9}, None, limits, target)
     rng = np.random.default_rng(vector)
     for live in (1, 5, 9):
-        given = {"x": rng.integers(0, 61, live), "at": rng.integers(0, 9, 72), "req": live}
-        compare(compiled, given, live)
+        compare(compiled, {"x": rng.integers(0, 61, live), "req": live}, live)
+
+
+@mp.plan
+def filled_before(
+    n: Annotated[i32, "req", "col", mp.below(5)],
+    m: Annotated[i32, "row", mp.below(5)],
+    x: Annotated[i32, "req", mp.below(9)],
+):
+    req = mp.axis("req")
+    col = mp.dense(req, 2)
+    row = mp.pieces(col, head=n)
+    tok = mp.ragged(row, m)
+    place = mp.at(x + 0 * tok.offset, m)
+    return dict(out=mp.put(req, place, x, where=place < 5, combine="add", init=7))
+
+
+def test_cells_that_are_filled_before_ask_nothing_of_what_is_scattered_later() -> None:
+    """The places of the values are summed up from what the launch that fills the cells keeps for later ones."""
+    limits, target = replace(FEW, recompute=16), replace(DEFAULT, processors=8)
+    compiled = Compiled(filled_before.ir, {"req": 5}, None, limits, target)
+    assert len(compiled.built.stages.plans) == 3
+    names = [k.name for k in compiled.built.program.kernels]
+    assert "filled_before_1_sums" not in names
+    assert "filled_before_2_sums" in names
+    rng = np.random.default_rng(4)
+    for live in (0, 2, 5):
+        given = {"n": rng.integers(0, 5, (live, 2)), "m": rng.integers(0, 5, 40)}
+        compare(compiled, {**given, "x": rng.integers(0, 9, live), "req": live}, live)
 
 
 @pytest.mark.parametrize("change", [None, "few-programs", "two-rows", "one-by-one-sums"])
