@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from metaplan import ir
 from metaplan.ir import Op, When
 from metaplan.looking import sequence
-from metaplan.lower.ahead import Ahead, unhindered
+from metaplan.lower.ahead import AHEAD, Ahead, unhindered
 from metaplan.lower.emit import Text
 from metaplan.lower.places import spread, walk
 from metaplan.lower.scans import Summing
@@ -21,8 +21,9 @@ from metaplan.sums import frame, normal
 from metaplan.text import ATOM
 
 Stores = Callable[[Summing, list[Stmt]], None]
-_TURNS = 4
-"""Places whose lines are written out one after the other: what one does not pass on runs beside the next."""
+_TURNS = AHEAD
+"""Places whose lines are written out one after the other: what one does not pass on runs beside the next, and what was
+read ahead has gone through all its names."""
 
 
 # ------------------------------------------------------------------ the loop

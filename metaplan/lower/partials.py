@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from metaplan import ir
 from metaplan.lower.emit import Shared
 from metaplan.lower.names import names
-from metaplan.lower.passes_over import Before, Sum, length_of, pass_over
+from metaplan.lower.passes_over import Before, Sum, live_rows, pass_over
 from metaplan.lower.scans import Summing
 from metaplan.program import If, Let, Region, Stmt, Store
 from metaplan.ranges import Ranges
@@ -19,20 +17,16 @@ def region(schedule: Schedule, partial: Partial, kernel: str) -> tuple[Region, t
     shared = Shared(schedule.plan, Ranges(), names(schedule.plan), schedule.scan_tile)
     prelude: list[Stmt] = []
     base = Summing(shared, prelude)
-    live = base.plain(length_of(partial.along[0]))
-    inner = prod(map(shared.ranges.bound, partial.along[1:]))
+    live = live_rows(base, partial.along)
     body: list[Stmt] = [
         Let("first_row", f"program * {partial.rows}"),
-        Let(
-            "last_row",
-            f"tl.minimum(first_row + {partial.rows}, {live if inner == 1 else f'{live} * {inner}'})",
-        ),
+        Let("last_row", f"tl.minimum(first_row + {partial.rows}, {live})"),
     ]
     total = Sum("total", partial.scan.of, partial.scan.over, Before("last_row"))
     pass_over(base, body, [total], start="first_row")
     pointer = shared.use(f"{partial.name}_ptr")
     body.append(Store(f"{pointer} + program", "total"))
-    guard = f"program * {partial.rows} < {live if inner == 1 else f'{live} * {inner}'}"
+    guard = f"program * {partial.rows} < {live}"
     made = Region(
         f"{kernel}_{partial.name}",
         f"totals over blocks of {partial.rows} rows of {partial.scan.over.name}.",

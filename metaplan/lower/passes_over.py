@@ -195,8 +195,13 @@ def _stop(base: Tile, rows: tuple[ir.Axis, ...], sums: list[Sum]) -> str:
     stops = list(dict.fromkeys(s.before.rows for s in sums if s.before is not None))
     if stops:
         return stops[0] if len(stops) == 1 else f"tl.maximum({', '.join(stops)})"
+    return live_rows(base, rows)
+
+
+def live_rows(base: Tile, rows: tuple[ir.Axis, ...]) -> str:
+    """How many rows of ``rows`` are live, those below the first one padded to their bounds."""
     live = base.plain(length_of(rows[0]))
-    inner = prod(base.shared.ranges.bound(axis) for axis in rows[1:])
+    inner = prod(map(base.shared.ranges.bound, rows[1:]))
     return live if inner == 1 else f"{live} * {inner}"
 
 
