@@ -133,6 +133,12 @@ class Driver:
             self.call("cuCtxGetCurrent", byref(found))
         return found
 
+    def again(self, code: int, context: c_void_p, call: Any, what: str) -> None:
+        """``call()`` ended with ``code``: once more in ``context`` where this thread had another, else what is wrong."""
+        if code not in WRONG_CONTEXT:
+            self.fail(code, what)
+        self.within(context, call, what)
+
     def within(self, context: c_void_p, call: Any, what: str) -> None:
         """``call()`` with ``context`` current: the second try of a thread that had another."""
         self.call("cuCtxPushCurrent_v2", context)

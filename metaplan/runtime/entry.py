@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from metaplan.runtime.arguments import Packed
 from metaplan.runtime.driver import (
     DEPENDENT,
-    WRONG_CONTEXT,
     Driver,
     KernelNode,
     LaunchConfig,
@@ -73,16 +72,13 @@ def caller(driver: Driver, context: c_void_p, entry: Entry) -> Callable[[int], N
     told, function, parameters = byref(config), c_void_p(entry.function), entry.packed.pointers
     call, last = driver.launch, 0
 
-    def again(code: int) -> None:
-        if code not in WRONG_CONTEXT:
-            driver.fail(code, "cuLaunchKernelEx")
-        driver.within(context, lambda: call(told, function, parameters, None), "cuLaunchKernelEx")
-
     def run(stream: int, _entry: Entry = entry) -> None:
         nonlocal last
         if stream != last:
             config.stream = last = stream
         if code := call(told, function, parameters, None):
-            again(code)
+            driver.again(
+                code, context, lambda: call(told, function, parameters, None), "cuLaunchKernelEx"
+            )
 
     return run

@@ -86,9 +86,9 @@ class Driver:
     def queue(self, slot: int, count: int) -> None:
         asked = (slot, count, self._raw(self._index))
         if code := self._queued(*asked):
-            if code not in drivers.WRONG_CONTEXT:
-                self._driver.fail(code, "cuMemcpyDtoHAsync")
-            self._driver.within(self._context, lambda: self._queued(*asked), "cuMemcpyDtoHAsync")
+            self._driver.again(
+                code, self._context, lambda: self._queued(*asked), "cuMemcpyDtoHAsync"
+            )
         self._there[slot].record(self._stream)
 
     def _queued(self, slot: int, count: int, stream: int) -> int:

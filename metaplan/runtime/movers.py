@@ -153,9 +153,7 @@ class Driver:
         self.done(group)
 
     def _again(self, code: int, call: Any, what: str) -> None:
-        if code not in drivers.WRONG_CONTEXT:
-            self._driver.fail(code, what)
-        self._driver.within(self._context, call, what)
+        self._driver.again(code, self._context, call, what)
 
 
 def _cheapest(slots: int, size: int, groups: int, *, device: Any) -> Mover:

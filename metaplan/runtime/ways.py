@@ -126,10 +126,8 @@ class Graph:
         loaded = self.direct.loaded
         if code in drivers.CAPTURING:
             raise catalogue.called_in_capture()
-        if code not in drivers.WRONG_CONTEXT:
-            loaded.fail(code, "cuGraphLaunch")
-        loaded.within(
-            self.direct.context, lambda: loaded.launch_graph(ready, stream), "cuGraphLaunch"
+        loaded.again(
+            code, self.direct.context, lambda: loaded.launch_graph(ready, stream), "cuGraphLaunch"
         )
 
 
