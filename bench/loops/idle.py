@@ -7,7 +7,8 @@
 Every side serves the same requests with the same model, weights and cache, in one process; sides take turns, a median
 of ``--repeats`` turns stands. Idle is 1 - busy / wall of a step; busy is the model's own time, measured with its graph
 replayed back to back on the metadata of the middle of the run, and the prompts' share. Host work is given as a
-multiple of that time. Tokens of all sides are compared first; a side whose tokens differ has no time.
+multiple of that time. Tokens are those that requests were given: a step that runs for a row whose request is over
+gives none. Tokens of all sides are compared first; a side whose tokens differ has no time.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from bench import measure
 from bench.loops import device
 from bench.loops.blocking import Naive, Pinned
 from bench.loops.device import steady_ns
-from bench.loops.inside import Beside, Inside
+from bench.loops.inside import Beside, Inside, Later
 from bench.loops.model import SHAPES, Llama, Weights
 from bench.loops.outside import Outside
 from bench.loops.overlapped import Overlapped
@@ -46,7 +47,7 @@ Row = dict[str, Any]
 
 
 def sides(work: Work) -> list[Side]:
-    kinds = (Naive, Pinned, Overlapped, Outside, Inside, Beside)
+    kinds = (Naive, Pinned, Overlapped, Outside, Inside, Later, Beside)
     return [kind(work) for kind in kinds]
 
 
@@ -60,6 +61,14 @@ class Point:
     page: int = 64
     every: int = 16
     horizon: int = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a side took for a step, wall, in microseconds; and how many tokens of a step its requests were given."""
+
+    wall_us: float
+    tokens: float
 
 
 class Table:
@@ -78,8 +87,8 @@ class Table:
     def pinned(self) -> Pinned:
         return next(side for side in self.sides if isinstance(side, Pinned))
 
-    def run(self, side: Side, steps: int, warm: int = 0) -> float:
-        """Microseconds of a step, wall: ``steps`` of them after ``warm``.
+    def run(self, side: Side, steps: int, warm: int = 0) -> Turn:
+        """``steps`` of them after ``warm``.
 
         From the return of a step to the return of a later one, with no wait in between that is not the loop's own: one
         that has steps in flight is not stopped to be looked at.
@@ -88,7 +97,8 @@ class Table:
         took = steady_ns(side.step, steps, warm)
         side.stop()
         measure.synchronize()
-        return took / steps / 1e3
+        tokens = sum(len(told) for told in side.tokens.values())
+        return Turn(took / steps / 1e3, tokens / (warm + steps))
 
     def wrong(self, steps: int) -> dict[str, list[str]]:
         """What is wrong with the tokens of each side, beside the first one's."""
@@ -120,9 +130,9 @@ class Table:
         took = device.saturated_us(lambda: side.prefill(prompt, pages), 20)
         return took / traffic.every
 
-    def times(self, steps: int, repeats: int, warm: int = WARM) -> dict[str, list[float]]:
-        """Wall microseconds of a step, by side, one for each turn."""
-        found: dict[str, list[float]] = {side.name: [] for side in self.sides}
+    def times(self, steps: int, repeats: int, warm: int = WARM) -> dict[str, list[Turn]]:
+        """The turns of each side."""
+        found: dict[str, list[Turn]] = {side.name: [] for side in self.sides}
         for _ in range(repeats):
             for side in self.sides:
                 found[side.name].append(self.run(side, steps, warm))
@@ -152,26 +162,28 @@ def measured(table: Table, host: list[float], repeats: int, end: float) -> Itera
         table.work.host_us = 0.0
         model = [table.model_us(steps)]
         table.work.host_us = multiple * model[0]
-        walls = table.times(steps, repeats)
+        times = table.times(steps, repeats)
         table.work.host_us = 0.0
         model.append(table.model_us(steps))
         busy = statistics.median(model) + prefill
         took = time.monotonic() - begin
-        for name, wall in walls.items():
+        for name, turns in times.items():
             row = {"kind": "loop", **head, "host": multiple, "side": name}
             row |= {"checked": not wrong[name], "compared": table.both[name]}
             if wrong[name]:
                 yield row | {"wrong": wrong[name][:4]}
                 continue
-            median = statistics.median(wall)
+            median = statistics.median(turn.wall_us for turn in turns)
+            tokens = statistics.median(turn.tokens for turn in turns)
             yield row | {
                 "host_us": round(multiple * model[0], 1),
                 "model_us": [round(one, 1) for one in model],
                 "prefill_us": round(prefill, 1),
                 "wall_us": round(median, 1),
-                "walls_us": [round(one, 1) for one in wall],
+                "walls_us": [round(turn.wall_us, 1) for turn in turns],
                 "idle": round(1 - busy / median, 4),
-                "tokens_per_s": round(point.batch * 1e6 / median),
+                "tokens": round(tokens, 3),
+                "tokens_per_s": round(tokens * 1e6 / median, 1),
             }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 
 import metaplan as mp
+from bench.loops.requests import Prompt
 from bench.loops.sides import Side, Work
 
 
@@ -15,15 +16,16 @@ class Inside(Side):
     """``mp.Loop`` as its users write it."""
 
     name = "ours, in the graph"
+    lag = 1
 
-    def __init__(self, work: Work, lag: int = 1) -> None:
+    def __init__(self, work: Work) -> None:
         super().__init__(work)
         self.loop = mp.Loop(
             rows=work.rows,
             page=work.page,
             pages=work.pages,
             longest=work.traffic.longest,
-            lag=lag,
+            lag=self.lag,
             device=work.device,
             buckets=(work.rows,),
         )
@@ -53,12 +55,13 @@ class Inside(Side):
 
     def step(self) -> None:
         self.host_work()
-        while len(self.running) < self.work.rows:
-            self.admit()
+        prompt = self.work.traffic.prompt(self.next)
+        while self.loop.fits(prompt.length, prompt.most):
+            self.admit(prompt)
+            prompt = self.work.traffic.prompt(self.next)
         self.take(self.loop.step())
 
-    def admit(self) -> None:
-        prompt = self.work.traffic.prompt(self.next)
+    def admit(self, prompt: Prompt) -> None:
         self.next += 1
         request = self.loop.admit(
             length=prompt.length, token=prompt.token, most=prompt.most, key=prompt.key
@@ -79,6 +82,13 @@ class Inside(Side):
     @property
     def tokens(self) -> dict[int, list[int]]:
         return self.told
+
+
+class Later(Inside):
+    """The same, two steps ahead: a step in which the host has more to do than the GPU takes makes nobody wait."""
+
+    name = "ours, two steps late"
+    lag = 2
 
 
 class Beside(Inside):

@@ -2,7 +2,7 @@
 """Pages that the device gives to rows, for their true lengths: the host counts what it may promise.
 
 The device never runs dry. The host promises a request all pages that it may ever need, and counts them until it has read
-its end; all promises together are at most the pages. Behind every change the device first takes back what is over, so that
+its end or launched its last step; all promises together are at most the pages. Behind every change the device first takes back what is over, so that
 then only rows have pages whose requests are counted, each no more than it was promised. Until the next change no request
 enters: rows grow within their promises, and one that ends still has its own.
 

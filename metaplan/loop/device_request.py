@@ -45,7 +45,7 @@ class DeviceRequest(Request):
         Raises:
             CallError: the request is over, or a position has no page before the first step.
         """
-        if not self.live:
+        if not self.seated:
             raise catalogue.loop_slots_over()
         if stop > self.room:
             raise catalogue.loop_slots_beyond(stop, self.room)

@@ -56,6 +56,8 @@ class Host:
     _free: list[int] = field(init=False)
     _now: Launched | None = field(init=False, default=None)
     """What a step is launched for, until a row changes hands."""
+    _running: int = field(init=False, default=0)
+    """Launches behind which no row can be at its limit."""
 
     def __post_init__(self) -> None:
         self.known, self.pending, self.limits = np.zeros((3, self.rows), np.int64)
@@ -103,10 +105,11 @@ class Host:
         self.owned[row], self.live[row], self.requests[row] = 0, True, request
         self.owners[row] += 1
         self._now = None
+        self._running = 0
 
     def leave(self, request: Request) -> None:
         row = request.row
-        self.live[row], self.requests[row], request.live = False, None, False
+        self.live[row], self.requests[row], request.seated = False, None, False
         self.limits[row] = self.owned[row] = self.known[row] = self.pending[row] = 0
         heapq.heappush(self._free, row)
         self._now = None
@@ -117,6 +120,18 @@ class Host:
         self.pending[held.rows] += 1
         return held
 
+    def over(self) -> list[Request]:
+        """Who needs no step behind the one that has just been launched: each gives a live row a token at least."""
+        if self._running:
+            self._running -= 1
+            return []
+        rows = self._held().rows
+        left = (self.limits - self.known - self.pending)[rows]
+        sure = (self.limits - self.known - self.pending * self.bounds.queries)[rows]
+        if rows.size:
+            self._running = max((int(sure.min()) - 1) // self.bounds.queries, 0)
+        return self.requests[rows[left <= 0]].tolist()
+
     def _held(self) -> Launched:
         if self._now is None:
             rows = np.flatnonzero(self.live)
@@ -124,10 +139,15 @@ class Host:
         return self._now
 
     def read(self, step: Launched, counts: NDArray[np.int32]) -> Ints:
-        """The counts of a step are known, int32[rows]; returns the rows whose request still has them."""
+        """The counts of a step are known, int32[rows]; returns the rows whose request of then waits for them."""
         rows = same = step.rows
         if step is not self._now:
-            same = rows[(step.owners[rows] == self.owners[rows]) & self.live[rows]]
+            kept = (step.owners[rows] == self.owners[rows]) & self.live[rows]
+            same = rows[kept]
+            gone: list[Request] = step.requests[rows[~kept]].tolist()
+            waits = kept.copy()
+            waits[~kept] = [request.live for request in gone]
+            rows = rows[waits]
         self.known[same] += counts[same]
         self.pending[same] -= 1
-        return same
+        return rows

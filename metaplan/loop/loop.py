@@ -198,7 +198,8 @@ class Loop:
 
     def finish(self, request: Request) -> None:
         """Ends a request early; what its steps in flight produce is dropped."""
-        if request.live:
+        request.live = False
+        if request.seated:
             self._open().leave(request.row)
             self._release(request)
 
@@ -231,6 +232,8 @@ class Loop:
             self.results.launched(self.launched, top)
             self.launched += 1
             self._flights.append(self.host.launch())
+            for request in self.host.over():
+                self._release(request)
             if len(self._flights) <= self.lag:
                 return ()
         return self._read() if self._flights else ()
@@ -253,7 +256,9 @@ class Loop:
         requests: list[Request] = flight.requests[rows].tolist()
         over = ended[rows]
         for at in np.flatnonzero(over).tolist():
-            self._release(requests[at])
+            requests[at].live = False
+            if requests[at].seated:
+                self._release(requests[at])
         return Produced(step, requests, counts[rows], tokens[rows], over)
 
     # ---------------------------------------------------------------- pages
@@ -265,6 +270,7 @@ class Loop:
         return -(-first // page), -(-limit // page)
 
     def _release(self, request: Request) -> None:
+        """Its row and its pages may be another's behind the steps that have been launched."""
         self.pool.leave(request, self.launched, self._open())
         self.host.leave(request)
 

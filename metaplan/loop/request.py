@@ -20,7 +20,8 @@ class Request:
         row: its row of every table.
         page: tokens a page.
         limit: tokens in its cache at most.
-        live: whether it still runs, as far as the host knows.
+        live: whether results of it may still come.
+        seated: whether its row and its pages are its own; others may get them once its last step is launched.
     """
 
     key: object
@@ -28,6 +29,7 @@ class Request:
     page: int
     limit: int
     live: bool = True
+    seated: bool = True
     _held: list[Pages] = field(default_factory=list[Pages], repr=False)
 
     @property

@@ -131,7 +131,7 @@ def test_a_run_times_every_loop_and_says_what_it_left_out(tmp_path, monkeypatch)
     asked = Namespace(size=["tiny"], batch=[2, 3], host=[0.0, 1.0], context=20, repeats=1)
     idle.run(Namespace(**vars(asked), seconds=60.0, out=out), "cpu")
     loops = [row for row in ran(tmp_path, "loops_idle") if row["kind"] == "loop"]
-    assert len(loops) == 2 * 2 * 6
+    assert len(loops) == 2 * 2 * 7
     assert all(row["checked"] and row["wall_us"] > row["host_us"] for row in loops)
     assert all(row["idle"] < 1 and row["compared"] > 70 for row in loops)
     idle.run(Namespace(**vars(asked), seconds=0.0, out=out), "cpu")
@@ -151,7 +151,7 @@ def test_every_loop_can_be_watched(monkeypatch):
     table = idle.Table(idle.Point("tiny", 2, 20), idle.Weights(idle.SHAPES["tiny"], "cpu"))
     rows = watched.rows(table, [0.0])
     each = watched.SKIP + watched.STEPS
-    assert [row["a_step"]["waits"] for row in rows] == [each * (n + 1) for n in range(6)]
+    assert [row["a_step"]["waits"] for row in rows] == [each * (n + 1) for n in range(7)]
     assert [row["side"] for row in rows] == [side.name for side in table.sides]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import metaplan as mp
-from tests.loop.models import Memory
+from tests.loop.models import Memory, plain
 from tests.loop.serving import Server, drawn, expected
 
 PAGES, PAGE = 60, 4
@@ -111,7 +111,7 @@ def test_a_request_that_is_finished_early_leaves_its_pages():
     while loop.busy:
         for request, tokens, _ in loop.step():
             out[request.key] += tokens
-    assert out["c"][:16] == out["c"][:16]
+    assert out["c"] == plain([4], 20)
     assert loop.pool.free == 19
     assert not other.live
 
