@@ -53,7 +53,7 @@ class HostPaging:
     def enter(self, request: Request, first: int, changes: Changes) -> None:
         self._promised += request.whole
         self._grow(request.row, first, changes)
-        self._spared = 0
+        self._spared = min(self._spared, self._host.spared_of(request.row))
 
     def reserve(self, changes: Changes) -> None:
         """Every live row has pages for its upper bound and one step more.

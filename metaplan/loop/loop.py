@@ -250,16 +250,16 @@ class Loop:
 
     def _read(self) -> Produced:
         flight, step = self._flights.popleft(), self.launched - len(self._flights) - 1
-        counts, ended, tokens = self.results.read(step)
-        rows = self.host.read(flight, counts)
+        counts, ended, tokens = self.results.read(step, flight.top)
+        where, requests = self.host.read(flight, counts)
         self.pool.passed(step + 1)
-        requests: list[Request] = flight.requests[rows].tolist()
-        over = ended[rows]
-        for at in np.flatnonzero(over).tolist():
-            requests[at].live = False
-            if requests[at].seated:
-                self._release(requests[at])
-        return Produced(step, requests, counts[rows], tokens[rows], over)
+        over = ended[where]
+        if over.any():
+            for at in np.flatnonzero(over).tolist():
+                requests[at].live = False
+                if requests[at].seated:
+                    self._release(requests[at])
+        return Produced(step, requests, counts[where], tokens[where], over)
 
     # ---------------------------------------------------------------- pages
 

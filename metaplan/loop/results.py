@@ -62,12 +62,15 @@ class Results:
         if self._fetch is not None:
             self._fetch.queue(step % self.slots, rows * self._row)
 
-    def read(self, step: int) -> tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int32]]:
+    def read(
+        self, step: int, rows: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int32]]:
         """Counts int32[rows], ended bool[rows], tokens int32[rows, q] of a step; waits for it where it must.
 
         Rows that the step did not run hold anything.
         """
         if self._fetch is not None:
             self._fetch.wait(step % self.slots)
-        told = self._array[step % self.slots].copy()
-        return told[:, 0] % ENDED, told[:, 0] >= ENDED, told[:, 1:]
+        told = self._array[step % self.slots, :rows].copy()
+        heads = told[:, 0]
+        return heads % ENDED, heads >= ENDED, told[:, 1:]
