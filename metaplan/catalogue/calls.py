@@ -110,6 +110,40 @@ def not_contiguous(name: str, stride: tuple[int, ...]) -> CallError:
     )
 
 
+def into_unknown(plan: str, name: str, outputs: Iterable[str]) -> CallError:
+    return CallError(
+        f"{plan} has no output {name} to write into", hint=f"its outputs: {listed(outputs)}"
+    )
+
+
+def into_elsewhere(name: str, want: str, got: str) -> CallError:
+    return CallError(
+        f"{name} is to be written on {got}, the step runs on {want}",
+        hint=f"give compile(into=...) a tensor on {want}, or leave {name} out",
+    )
+
+
+def into_strided(name: str, stride: tuple[int, ...]) -> CallError:
+    return CallError(
+        f"{name} is to be written with strides {list(stride)}, and outputs are contiguous",
+        hint="give compile(into=...) a whole tensor, or its first rows",
+    )
+
+
+def into_misaligned(name: str, bytes: int) -> CallError:
+    return CallError(
+        f"{name} does not begin at a multiple of {bytes} bytes, the widest store of a kernel",
+        hint="give compile(into=...) a tensor from its beginning, as torch allocates it",
+    )
+
+
+def into_overlapping(one: str, other: str) -> CallError:
+    return CallError(
+        f"{one} and {other} are to be written into the same memory",
+        hint="give each output of compile(into=...) memory of its own",
+    )
+
+
 def rows_too_far(name: str, stride: tuple[int, ...]) -> CallError:
     return CallError(
         f"{name} has strides {list(stride)}: its last rows are 2**31 elements away, or further",

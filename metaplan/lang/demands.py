@@ -20,7 +20,7 @@ STEP = frozenset(
         "send", "source", "stage", "staging", "tensors", "values", "words",
     )
 )  # fmt: skip
-COMPILE = frozenset({"dependent", "device", "lag", "target"})
+COMPILE = frozenset({"dependent", "device", "into", "lag", "target"})
 KERNEL = frozenset({"tl", "triton"})
 
 

@@ -22,6 +22,8 @@ from metaplan.lang.values import Value, described, lift, name_of, one_branch
 from metaplan.lang.words import Change, Out
 
 if TYPE_CHECKING:
+    import torch
+
     from metaplan.phases import Phase
     from metaplan.runtime.step import Step
 
@@ -70,6 +72,7 @@ class Plan:
         target: str | None = None,
         lag: int = 1,
         dependent: bool = False,
+        into: Mapping[str, torch.Tensor] | None = None,
         **sizes: int,
     ) -> Step:
         """A bound step for fixed capacities: buffers allocated once, nothing compiled afterwards.
@@ -80,16 +83,27 @@ class Plan:
             lag: how many steps the host may run ahead; the staging ring has lag + 2 slots.
             dependent: recorded launches may start before the kernel in front of them is done and wait inside
                 (programmatic dependent launch); without effect where the device does not have it.
+            into: tensors of yours that outputs are written into, by the output's name, where others read them: on the
+                device, contiguous, as large as the output or longer in its first dimension. They are zeroed now.
             **sizes: the capacity of each root axis and free dimension, by name; ``mp.exactly(n)`` for a root axis
                 that has n points at every step, so that nothing needs to say how many are live.
 
         Raises:
             PlanError: what the bounds of the plan do not allow, with the line and what to write.
-            CallError: a capacity is missing or unknown, or the device is not there.
+            CallError: a capacity is missing or unknown, the device is not there, or a tensor of ``into`` is not what
+                its output needs; none of them was touched then.
         """
         from metaplan.runtime.step import make_step
 
-        return make_step(self.ir, sizes, device=device, target=target, lag=lag, dependent=dependent)
+        return make_step(
+            self.ir,
+            sizes,
+            device=device,
+            target=target,
+            lag=lag,
+            dependent=dependent,
+            into=into,
+        )
 
 
 def plan(function: Callable[..., Outputs]) -> Plan:

@@ -170,7 +170,9 @@ class Plans:
         names = {i.name for i in plan.ir.inputs}
         dims = {str(dim) for i in plan.ir.inputs for dim in i.dims}
         sizes = {name: size for name, size in self._sizes.items() if name in dims}
-        step = plan.compile(**sizes, **self._where, dependent=self.ways.dependent)
+        made = {output.name for output in plan.ir.outputs}
+        into = {name: tensor for name, tensor in self.state.inputs.items() if name in made}
+        step = plan.compile(**sizes, **self._where, dependent=self.ways.dependent, into=into)
         step.bind(row=self._row, **{name: t for name, t in given.items() if name in names})
         return step
 

@@ -8,12 +8,15 @@ what those steps read, so that it has to wait for them, on the loop's own stream
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 
 from metaplan.loop.changes import Changes
 from metaplan.loop.plans import Plans
+from metaplan.runtime.marks import mark_for
+from metaplan.runtime.streams import raw_stream
 
 
 class Sender:
@@ -21,10 +24,11 @@ class Sender:
 
     def __init__(self, plans: Plans, device: torch.device) -> None:
         self._plans = plans
-        on_gpu = device.type == "cuda"
-        self._side: Any = torch.cuda.Stream(device) if on_gpu else None
-        self._ordered: Any = torch.cuda.Event() if on_gpu else None
-        self._grown: Any = torch.cuda.Event() if on_gpu else None
+        self._side: Any = None
+        if device.type == "cuda":
+            self._side = torch.cuda.Stream(device)
+            self._ordered, self._grown = mark_for(self._side.device), mark_for(self._side.device)
+            self._current = partial(raw_stream(), self._side.device.index)
 
     def send(self, changes: Changes) -> None:
         plans, growth = self._plans, changes.growth
@@ -38,13 +42,13 @@ class Sender:
         if self._side is None:
             plans.apply(changes)
         elif changes.growth:
-            current = torch.cuda.current_stream(self._side.device)
+            side, current = self._side.cuda_stream, self._current()
             # A row that grows was entered by a change on the loop's stream: behind that one.
-            self._side.wait_event(self._ordered)
+            self._ordered.hold(side)
             with torch.cuda.stream(self._side):
                 plans.apply(changes)
-                self._grown.record()
-            current.wait_event(self._grown)
+            self._grown.record(side)
+            self._grown.hold(current)
         else:
             plans.apply(changes)
-            self._ordered.record()
+            self._ordered.record(self._current())

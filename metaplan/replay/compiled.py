@@ -56,7 +56,10 @@ def compiled(settings: Settings, device: str) -> dict[str, Compiled]:
     sizes = capacities(settings)
     return {
         name: Compiled(
-            plan, plan.compile(device=device, target=None, lag=1, dependent=False, **sizes[name])
+            plan,
+            plan.compile(
+                device=device, target=None, lag=1, dependent=False, into=None, **sizes[name]
+            ),
         )
         for name, plan in plans(settings).items()
     }

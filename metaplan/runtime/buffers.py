@@ -50,11 +50,14 @@ class Buffers(Mapping[str, "torch.Tensor"]):
         return {field.name: field.bytes for field in self.layout.fields}
 
 
-def allocate(fields: Iterable[Field], device: Any, *, gap: int = 0) -> Buffers:
-    """Zeroed outputs on ``device``; ``gap`` leaves untouched bytes between them for tests."""
+def allocate(fields: Iterable[Field], device: Any, *, gap: int = 0, align: int = ALIGN) -> Buffers:
+    """Zeroed outputs on ``device``, each at a multiple of ``align`` bytes or of its own size, if that is smaller.
+
+    ``gap`` leaves untouched bytes between them for tests.
+    """
     import torch
 
-    layout = pack(fields, align=ALIGN, gap=gap, least=LEAST)
+    layout = pack(fields, align=align, gap=gap, least=LEAST)
     arena = torch.zeros(layout.bytes + ALIGN, dtype=torch.uint8, device=device)
     return Buffers(layout, arena, -arena.data_ptr() % ALIGN)
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from metaplan.runtime import inputs as given
 from metaplan.runtime import modules
 from metaplan.runtime.buffers import allocate
 from metaplan.runtime.compiled import Kernel, compile_kernel, this_target
+from metaplan.runtime.into import taken
 from metaplan.runtime.launch import Launch, Sequence
 from metaplan.runtime.layout import Field
 from metaplan.runtime.lists import Tables
@@ -68,16 +69,24 @@ def compiled(built: Built) -> tuple[Kernel, ...]:
 class DeviceStep(Step):
     """Launches the kernels of a plan on one device."""
 
-    def __init__(self, built: Built, device: torch.device, lag: int) -> None:
+    def __init__(
+        self,
+        built: Built,
+        device: torch.device,
+        lag: int,
+        into: Mapping[str, torch.Tensor] = {},
+    ) -> None:
         super().__init__(built)
+        given = taken(built.bound.name, self._written(), into, device)
         self.device = device
         self.kernels = compiled(built)
-        fields = [Field(b.name, TYPES[b.dtype], b.shape) for b in built.program.buffers]
-        self.buffers = allocate(fields, device)
-        names = {o.name for o in built.bound.outputs}
-        self.outputs = {n: b for n, b in self.buffers.items() if n in names}
-        for buffer in self.buffers.values():
-            buffer.zero_()
+        fields = [
+            Field(b.name, TYPES[b.dtype], b.shape)
+            for b in built.program.buffers
+            if b.name not in given
+        ]
+        self.buffers = {**allocate(fields, device), **given}
+        self.outputs = {b.name: self.buffers[b.name] for b in self._written()}
         staged = [
             Field(s.name, TYPES[s.dtype], s.capacity or (1,))
             for s in self.arguments.values()

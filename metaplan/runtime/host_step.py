@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,22 @@ import torch
 from metaplan import catalogue, interp
 from metaplan.compiler import Built
 from metaplan.runtime import inputs as given
+from metaplan.runtime.into import taken
 from metaplan.runtime.step import Step
 
 
 class HostStep(Step):
     """Runs the plan with ``interp`` on CPU memory."""
 
-    def __init__(self, built: Built) -> None:
+    def __init__(self, built: Built, into: Mapping[str, torch.Tensor] = {}) -> None:
         super().__init__(built)
         plan = built.bound
+        given = taken(plan.name, self._written(), into, torch.device("cpu"))
         self.arrays = {
-            o.name: np.zeros(interp.buffer_shape(plan, o), o.dtype.value) for o in plan.outputs
+            o.name: given[o.name].numpy()
+            if o.name in given
+            else np.zeros(interp.buffer_shape(plan, o), o.dtype.value)
+            for o in plan.outputs
         }
         self.outputs = {name: torch.from_numpy(a) for name, a in self.arrays.items()}
         self.values: dict[str, Any] = {}

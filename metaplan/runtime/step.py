@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from metaplan import catalogue, ir
 from metaplan.compiler import Built, build
 from metaplan.debugging import report
+from metaplan.program import Buffer
 from metaplan.runtime.inputs import Slot, slots
 from metaplan.target import DEFAULT
 from metaplan.target import target as named
@@ -26,6 +27,7 @@ def make_step(
     target: str | None,
     lag: int,
     dependent: bool = False,
+    into: Mapping[str, torch.Tensor] | None = None,
 ) -> Step:
     """Compiles ``plan`` for a device; see ``Plan.compile``."""
     from metaplan import config
@@ -36,13 +38,13 @@ def make_step(
 
         built = build(plan, sizes, named(target) if target else DEFAULT)
         report(plan, sizes, built, settings)
-        return HostStep(built)
+        return HostStep(built, into or {})
     from metaplan.runtime.device_step import DeviceStep, device_target
 
     where, arch = device_target(device)
     built = build(plan, sizes, named(target or arch), dependent=dependent, linked=True)
     report(plan, sizes, built, settings)
-    return DeviceStep(built, where, lag)
+    return DeviceStep(built, where, lag, into or {})
 
 
 class Step(ABC):
@@ -108,6 +110,11 @@ class Step(ABC):
         """Gives the buffers back; the step cannot be called any more."""
         self.closed = True
         self.outputs = {}
+
+    def _written(self) -> list[Buffer]:
+        """The plan's outputs among the buffers of its launches."""
+        names = {output.name for output in self.built.bound.outputs}
+        return [buffer for buffer in self.built.program.buffers if buffer.name in names]
 
     def _open(self) -> None:
         if self.closed:
