@@ -11,13 +11,31 @@ from typing import Any
 Table = Callable[[list[str], list[list[str]]], str]
 
 
+def equal(folder: Path) -> str:
+    """In how many cases each rung made the naive loop's tokens."""
+    checks = [json.loads(path.read_text()) for path in sorted(folder.glob("equal_ladder_*.json"))]
+    if not checks:
+        return "Not compared."
+    commands = "\n".join(f"$ {check['machine']['command']}" for check in checks)
+    first = checks[0]["check"]
+    said = ", ".join(
+        f"{rung} {count} of {check['check']['cases']}"
+        for check in checks
+        for rung, count in check["check"]["equal"].items()
+    )
+    return (
+        f"Cases in which all tokens equal the naive loop's ({first['model']}, {first['dtype']}, B={first['batch']}; no row"
+        f" ends, rows end at differing places, all end), each run twice:\n\n```console\n{commands}\n```\n\n{said}."
+    )
+
+
 def told(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("ladder_*.json"))]
 
 
 def block(folder: Path, table: Table) -> str:
     """Commands, then us a step and tokens a second; a rung for which no time was left has a dash."""
-    runs = told(folder)
+    runs = sorted(told(folder), key=lambda r: (r["model"], r["rows"][0]["batch"]))
     if not runs:
         return "Not measured."
     cells = {(r["model"], row["batch"], row["rung"]): row for r in runs for row in r["rows"]}
@@ -32,6 +50,7 @@ def block(folder: Path, table: Table) -> str:
         f"{machine['device']['name']}; {versions}; {machine['date']}; {runs[0]['new']} new tokens behind"
         f" {runs[0]['prompt']}.\n\n```console\n{commands}\n```\n\nUs a step (tokens a second).\n\n"
         + table(head, rows)
+        + f"\n\n{equal(folder)}"
     )
 
 

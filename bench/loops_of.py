@@ -98,6 +98,11 @@ def idle(row: Row) -> str:
     return f"{100 * row['idle']:.1f} % ({row['wall_us'] / 1e3:.2f} ms)"
 
 
+def tokens(row: Row) -> str:
+    """Tokens a second."""
+    return f"{row['tokens_per_s']:,.0f}"
+
+
 def wall(row: Row) -> str:
     """The wall time of a step, and how much of it is not the GPU's."""
     return f"{row['wall_us'] / 1e3:.2f} ms (+{row['gap_us'] / 1e3:.2f})"
@@ -139,6 +144,10 @@ PARTS: dict[str, tuple[str, tuple[tuple[str, Callable[[Row], str]], ...]]] = {
                 f"{PICTURE}\n\nShare of a step in which the GPU does not do the model's work; in"
                 " brackets the wall time of the step.",
                 idle,
+            ),
+            (
+                "Tokens a second that requests were given: a row that runs behind its request's end gives none.",
+                tokens,
             ),
         ),
     ),

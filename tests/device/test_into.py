@@ -20,7 +20,7 @@ def lengths(seq_lens: Annotated[i32, "req", mp.between(1, 1 << 20)]):
     page = mp.dense(req, 3)
     return dict(
         last=mp.tail(seq_lens - 1, 0),
-        cells=mp.tail(i64(seq_lens[req]) * 10 + page.offset, -1),
+        cells=mp.tail(i64(seq_lens[req]) * 10 + i64(page.offset), -1),
     )
 
 
