@@ -1,5 +1,8 @@
 # pyright: basic
-"""The plot of bench/loops/idle.py: a panel for each model and batch, the GPU's idle share by host work."""
+"""The plot of bench/loops/idle.py: a panel for each model and batch, the GPU's idle share by host work.
+
+The share is drawn linearly up to ``FEW`` per cent, where loops that overlap differ, and logarithmically beyond.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,12 @@ LINES = (
     Line("async, two pairs", "asynchronous, two buffer pairs, three streams", "#c4500c", "D"),
     Line("ours, outside the graph", "metaplan, in front of the graph", "#0b63b0", "o", 1.4, (0, (3, 2))),  # type: ignore[arg-type]
     Line("ours, beside the model", "metaplan's loop, the next step prepared beside this one", "#0b63b0", "^", 1.4, (0, (1, 1))),  # type: ignore[arg-type]
+    Line("ours, two steps late", "metaplan's loop, two steps late", "#0b63b0", "v", 1.4, (0, (5, 1, 1, 1))),  # type: ignore[arg-type]
     Line("ours, in the graph", "metaplan's loop", "#0b63b0", "o", 2.8),
 )  # fmt: skip
+
+FEW = 2
+TICKS = (-2, -1, 0, 1, 2, 5, 10, 20, 50)
 
 
 def draw(results: LoopResults, folder: Path) -> list[Path]:
@@ -86,6 +93,9 @@ def _panel(results: LoopResults, size: str, batch: int, axes: Any, seen: dict[st
     axes.set_title(
         f"{size}, {batch} request{'s' * (batch > 1)}", loc="left", fontsize=11, color=INK
     )
+    axes.set_yscale("symlog", linthresh=FEW, linscale=1.5)
+    axes.set_yticks(TICKS, [str(tick) for tick in TICKS])
+    axes.minorticks_off()
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors=MUTED, length=0, labelsize=9)
