@@ -18,10 +18,10 @@ def batched_moe_align_row(
     tile_length = (tokens + 63) // 64
     row_length = tile_length * 64
     every = tl.arange(0, 256)
-    tokens_2 = tl.load(expert_num_tokens_ptr + every, mask=every < expert, other=0)
-    tile_length_2 = (tokens_2 + 63) // 64
-    row_length_2 = tile_length_2 * 64
-    row_start_before = tl.sum(tl.where(every < expert, row_length_2, 0))
+    tokens_before = tl.load(expert_num_tokens_ptr + every, mask=every < expert, other=0)
+    tile_length_before = (tokens_before + 63) // 64
+    row_length_before = tile_length_before * 64
+    row_start_before = tl.sum(tl.where(every < expert, row_length_before, 0))
     for row_first in range(0, row_length, 512):
         row_offset = row_first + tl.arange(0, 512)
         row_live = row_offset < row_length
@@ -48,9 +48,9 @@ def batched_moe_align_tile(
     tile_live = tile_offset < tile_length
     expert_before = first_row // 16
     every = tl.arange(0, 256)
-    tokens_2 = tl.load(expert_num_tokens_ptr + every, mask=every < expert_before, other=0)
-    tile_length_2 = (tokens_2 + 63) // 64
-    tile_start_before = tl.sum(tl.where(every < expert_before, tile_length_2, 0))
+    tokens_before = tl.load(expert_num_tokens_ptr + every, mask=every < expert_before, other=0)
+    tile_length_before = (tokens_before + 63) // 64
+    tile_start_before = tl.sum(tl.where(every < expert_before, tile_length_before, 0))
     expert_count = tl.where(tile_offset == 15, tile_length, 0)
     tile_start = tile_start_before + tl.cumsum(expert_count, 0) - expert_count
     tile_index = tile_start + tile_offset

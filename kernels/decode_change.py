@@ -85,26 +85,30 @@ def decode_change_cell(
     new_pages_ptr,
     flags_ptr,
 ):
-    """block_table: one row of patch a program, cell in its lanes."""
+    """block_table: 4 rows of patch a program, cell in its lanes."""
     patch_size = tl.minimum(tl.load(patch_size_ptr), 1024)
-    patch = program
-    if patch < patch_size:
-        counts = tl.load(counts_ptr + patch)
-        grown = tl.load(grown_ptr + patch)
+    if program * 4 < patch_size:
+        first_row = program * 4
+        patch = first_row + tl.arange(0, 4)[:, None]
+        patch_live = patch < patch_size
+        counts = tl.load(counts_ptr + patch, mask=patch_live, other=0)
+        grown = tl.load(grown_ptr + patch, mask=patch_live, other=0)
         holds = grown < 1024
-        starts = tl.load(starts_ptr + patch)
+        starts = tl.load(starts_ptr + patch, mask=patch_live, other=0)
         every = tl.arange(0, 1024)
-        counts_2 = tl.load(counts_ptr + every, mask=every < patch, other=0)
-        cell_start_before = tl.sum(tl.where(every < patch, counts_2, 0))
-        broken = tl.full([1024], 0, tl.int32)
-        broken_2 = tl.full([1024], 0, tl.int32)
-        broken_3 = tl.full([1024], 0, tl.int32)
-        for cell_first in range(0, counts, 1024):
-            cell_offset = cell_first + tl.arange(0, 1024)
-            cell_live = cell_offset < counts
+        counts_before = tl.load(counts_ptr + every, mask=every < first_row, other=0)
+        cell_start_before = tl.sum(tl.where(every < first_row, counts_before, 0))
+        patch_count = tl.where(patch_live, counts, 0)
+        cell_start = cell_start_before + tl.sum(tl.where(tl.trans(patch) < patch, tl.trans(patch_count), 0), 1, keep_dims=True)
+        broken = tl.full([4, 64], 0, tl.int32)
+        broken_2 = tl.full([4, 64], 0, tl.int32)
+        broken_3 = tl.full([4, 64], 0, tl.int32)
+        for cell_first in range(0, tl.max(counts), 64):
+            cell_offset = cell_first + tl.arange(0, 64)[None, :]
+            cell_live = patch_live & (cell_offset < counts)
             cell_value = starts + cell_offset
             holds_2 = cell_value < 8192
-            cell_index = cell_start_before + cell_offset
+            cell_index = cell_start + cell_offset
             holds_3 = cell_index < 65536
             new_pages = tl.load(new_pages_ptr + cell_index, mask=cell_live & holds_3, other=0)
             tl.store(block_table_ptr + grown * block_table_stride + cell_value, new_pages, mask=cell_live & (holds & holds_2))
@@ -146,7 +150,7 @@ def decode_change(
     patch_size_ptr,  # int32[1]: live patch
     flags_ptr,  # int32[5]: broken promises, counted
 ):
-    """1040 programs; each kind of work takes a range of them."""
+    """272 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         decode_change_entry(
@@ -214,7 +218,7 @@ def launch(
     Fills (as ``allocate`` makes them):
         flags: int32[5]: broken promises, counted
     """
-    decode_change[(1040,)](
+    decode_change[(272,)](
         rows,
         new_lengths,
         new_limits,

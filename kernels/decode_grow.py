@@ -43,13 +43,13 @@ def decode_grow_row(
         lacking = tl.minimum(tl.maximum(tl.where(lengths < limits, (end + 15) // 16, 0) - owned, 0), 1)
         row_count = tl.where(row_live, lacking, 0)
         every = tl.arange(0, 1024)
-        lengths_2 = tl.load(lengths_ptr + every, mask=every < first_row, other=0)
-        limits_2 = tl.load(limits_ptr + every, mask=every < first_row, other=0)
-        end_2 = tl.minimum(lengths_2 + 4, limits_2)
-        reserved_2 = tl.load(reserved_ptr + every, mask=every < first_row, other=0)
-        owned_2 = reserved_2 // 16
-        lacking_2 = tl.minimum(tl.maximum(tl.where(lengths_2 < limits_2, (end_2 + 15) // 16, 0) - owned_2, 0), 1)
-        new_start_before = tl.sum(tl.where(every < first_row, lacking_2, 0))
+        lengths_before = tl.load(lengths_ptr + every, mask=every < first_row, other=0)
+        limits_before = tl.load(limits_ptr + every, mask=every < first_row, other=0)
+        end_before = tl.minimum(lengths_before + 4, limits_before)
+        reserved_before = tl.load(reserved_ptr + every, mask=every < first_row, other=0)
+        owned_before = reserved_before // 16
+        lacking_before = tl.minimum(tl.maximum(tl.where(lengths_before < limits_before, (end_before + 15) // 16, 0) - owned_before, 0), 1)
+        new_start_before = tl.sum(tl.where(every < first_row, lacking_before, 0))
         new_start = new_start_before + tl.cumsum(row_count, 0) - row_count
         holds = new_start < there
         free_pages = tl.load(free_pages_ptr + there - 1 - new_start, mask=row_live & holds, other=0)

@@ -41,14 +41,14 @@ def decode_shrink_old(
         kept = tl.minimum(owned, tl.where(lengths < limits, (end + 15) // 16, 0))
         old_length = owned - kept
         every = tl.arange(0, 1024)
-        reserved_2 = tl.load(reserved_ptr + every, mask=every < row, other=0)
-        owned_2 = reserved_2 // 16
-        lengths_2 = tl.load(lengths_ptr + every, mask=every < row, other=0)
-        limits_2 = tl.load(limits_ptr + every, mask=every < row, other=0)
-        end_2 = tl.minimum(lengths_2 + 4, limits_2)
-        kept_2 = tl.minimum(owned_2, tl.where(lengths_2 < limits_2, (end_2 + 15) // 16, 0))
-        old_length_2 = owned_2 - kept_2
-        old_start_before = tl.sum(tl.where(every < row, old_length_2, 0))
+        reserved_before = tl.load(reserved_ptr + every, mask=every < row, other=0)
+        owned_before = reserved_before // 16
+        lengths_before = tl.load(lengths_ptr + every, mask=every < row, other=0)
+        limits_before = tl.load(limits_ptr + every, mask=every < row, other=0)
+        end_before = tl.minimum(lengths_before + 4, limits_before)
+        kept_before = tl.minimum(owned_before, tl.where(lengths_before < limits_before, (end_before + 15) // 16, 0))
+        old_length_before = owned_before - kept_before
+        old_start_before = tl.sum(tl.where(every < row, old_length_before, 0))
         broken = tl.full([1024], 0, tl.int32)
         for old_first in range(0, old_length, 1024):
             old_offset = old_first + tl.arange(0, 1024)

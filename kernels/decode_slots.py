@@ -27,8 +27,8 @@ def decode_slots_req(
         query_len = tl.load(query_len_ptr + req, mask=req_live, other=0)
         req_count = tl.where(req_live, query_len, 0)
         every = tl.arange(0, 256)
-        query_len_2 = tl.load(query_len_ptr + every, mask=every < first_row, other=0)
-        tok_start_before = tl.sum(tl.where(every < first_row, query_len_2, 0))
+        query_len_before = tl.load(query_len_ptr + every, mask=every < first_row, other=0)
+        tok_start_before = tl.sum(tl.where(every < first_row, query_len_before, 0))
         # cu_seqlens=tok.indptr
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tl.store(cu_seqlens_ptr + req, tok_start, mask=req_live)
@@ -61,29 +61,29 @@ def decode_slots_tok(
         req_before = first_row // 4
         every = tl.arange(0, 256)[:, None]
         tok_each = tl.arange(0, 4)[None, :]
-        query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
-        tok_counted = (every < req_before) & (tok_each < query_len_2)
-        scheduled = tl.load(scheduled_ptr + every, mask=every < req_before, other=0)
-        rejected = tl.load(rejected_ptr + every, mask=every < req_before, other=0)
+        query_len_before = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+        tok_counted = (every < req_before) & (tok_each < query_len_before)
+        scheduled_before = tl.load(scheduled_ptr + every, mask=every < req_before, other=0)
+        rejected_before = tl.load(rejected_ptr + every, mask=every < req_before, other=0)
         # pos = mp.expect(scheduled - rejected - query_len + tok.offset, 0, 4095)
-        pos = tl.maximum(scheduled - rejected - query_len_2 + tok_each, 0)
-        win_length = tl.minimum(pos + 1, 128)
-        win_start_before = tl.sum(tl.where(tok_counted, win_length, 0))
-        tok_start_before = tl.sum(tl.where(every < req_before, query_len_2, 0))
+        pos_before = tl.maximum(scheduled_before - rejected_before - query_len_before + tok_each, 0)
+        win_length_before = tl.minimum(pos_before + 1, 128)
+        win_start_before = tl.sum(tl.where(tok_counted, win_length_before, 0))
+        tok_start_before = tl.sum(tl.where(every < req_before, query_len_before, 0))
         req_count = tl.where(req_live & (tok_offset == 3), query_len, 0)
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tok_index = tok_start + tok_offset
-        scheduled_2 = tl.load(scheduled_ptr + req, mask=req_live, other=0)
-        rejected_2 = tl.load(rejected_ptr + req, mask=req_live, other=0)
-        tok_value = scheduled_2 - rejected_2 - query_len + tok_offset
-        pos_2 = tl.maximum(tok_value, 0)
-        block_table = tl.load(block_table_ptr + req * block_table_stride + pos_2 // 16, mask=tok_live, other=0)
-        win_length_2 = tl.minimum(pos_2 + 1, 128)
-        tok_count = tl.where(tok_live, win_length_2, 0)
+        scheduled = tl.load(scheduled_ptr + req, mask=req_live, other=0)
+        rejected = tl.load(rejected_ptr + req, mask=req_live, other=0)
+        tok_value = scheduled - rejected - query_len + tok_offset
+        pos = tl.maximum(tok_value, 0)
+        block_table = tl.load(block_table_ptr + req * block_table_stride + pos // 16, mask=tok_live, other=0)
+        win_length = tl.minimum(pos + 1, 128)
+        tok_count = tl.where(tok_live, win_length, 0)
         # window_indptr=win.indptr
         win_start = win_start_before + tl.cumsum(tok_count, 0) - tok_count
-        tl.store(positions_ptr + tok_index, pos_2.to(tl.int64), mask=tok_live)
-        tl.store(slot_mapping_ptr + tok_index, (block_table * 16 + pos_2 % 16).to(tl.int64), mask=tok_live)
+        tl.store(positions_ptr + tok_index, pos.to(tl.int64), mask=tok_live)
+        tl.store(slot_mapping_ptr + tok_index, (block_table * 16 + pos % 16).to(tl.int64), mask=tok_live)
         tl.store(window_indptr_ptr + tok_index, win_start, mask=tok_live)
         # outside [0, 4095]
         count(flags_ptr + 0, tok_live & (tok_value < 0))
@@ -112,13 +112,13 @@ def decode_slots_win(
         req_before = tl.cdiv(row, 4)
         every = tl.arange(0, 256)[:, None]
         tok_each = tl.arange(0, 4)[None, :]
-        query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
-        tok_counted = (every < req_before) & (tok_each < query_len_2)
-        scheduled_2 = tl.load(scheduled_ptr + every, mask=every < req_before, other=0)
-        rejected_2 = tl.load(rejected_ptr + every, mask=every < req_before, other=0)
-        pos_2 = tl.maximum(scheduled_2 - rejected_2 - query_len_2 + tok_each, 0)
-        win_length_2 = tl.minimum(pos_2 + 1, 128)
-        win_start_before = tl.sum(tl.where(tok_counted & (every * 4 + tok_each < row), win_length_2, 0))
+        query_len_before = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+        tok_counted = (every < req_before) & (tok_each < query_len_before)
+        scheduled_before = tl.load(scheduled_ptr + every, mask=every < req_before, other=0)
+        rejected_before = tl.load(rejected_ptr + every, mask=every < req_before, other=0)
+        pos_before = tl.maximum(scheduled_before - rejected_before - query_len_before + tok_each, 0)
+        win_length_before = tl.minimum(pos_before + 1, 128)
+        win_start_before = tl.sum(tl.where(tok_counted & (every * 4 + tok_each < row), win_length_before, 0))
         if tok_offset < query_len:
             # pos = mp.expect(scheduled - rejected - query_len + tok.offset, 0, 4095)
             pos = tl.maximum(scheduled - rejected - query_len + tok_offset, 0)

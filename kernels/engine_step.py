@@ -32,16 +32,16 @@ def engine_step_req(
         num_scheduled = tl.load(num_scheduled_ptr + req, mask=req_live, other=0)
         req_count = tl.where(req_live, num_scheduled, 0)
         every = tl.arange(0, 1024)
-        num_draft = tl.load(num_draft_ptr + every, mask=every < first_row, other=0)
-        logit_length = num_draft + 1
-        logit_start_before = tl.sum(tl.where(every < first_row, logit_length, 0))
-        num_scheduled_2 = tl.load(num_scheduled_ptr + every, mask=every < first_row, other=0)
-        tok_start_before = tl.sum(tl.where(every < first_row, num_scheduled_2, 0))
+        num_draft_before = tl.load(num_draft_ptr + every, mask=every < first_row, other=0)
+        logit_length_before = num_draft_before + 1
+        logit_start_before = tl.sum(tl.where(every < first_row, logit_length_before, 0))
+        num_scheduled_before = tl.load(num_scheduled_ptr + every, mask=every < first_row, other=0)
+        tok_start_before = tl.sum(tl.where(every < first_row, num_scheduled_before, 0))
         # query_start_loc=tok.indptr
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
-        num_draft_2 = tl.load(num_draft_ptr + req, mask=req_live, other=0)
-        logit_length_2 = num_draft_2 + 1
-        req_count_2 = tl.where(req_live, logit_length_2, 0)
+        num_draft = tl.load(num_draft_ptr + req, mask=req_live, other=0)
+        logit_length = num_draft + 1
+        req_count_2 = tl.where(req_live, logit_length, 0)
         # cu_num_logits=logit.indptr
         logit_start = logit_start_before + tl.cumsum(req_count_2, 0) - req_count_2
         idx_mapping = tl.load(idx_mapping_ptr + req, mask=req_live, other=0)
@@ -82,37 +82,41 @@ def engine_step_tok(
     block_table_1_stride,
     flags_ptr,
 ):
-    """positions, input_ids, is_padding, slot_mapping_0, slot_mapping_1: one row of req a program,
+    """positions, input_ids, is_padding, slot_mapping_0, slot_mapping_1: 4 rows of req a program,
     tok in its lanes.
     """
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
-        num_scheduled = tl.load(num_scheduled_ptr + req)
+    if program * 4 < req_size:
+        first_row = program * 4
+        req = first_row + tl.arange(0, 4)[:, None]
+        req_live = req < req_size
+        num_scheduled = tl.load(num_scheduled_ptr + req, mask=req_live, other=0)
         every = tl.arange(0, 1024)
-        num_scheduled_2 = tl.load(num_scheduled_ptr + every, mask=every < req, other=0)
-        tok_start_before = tl.sum(tl.where(every < req, num_scheduled_2, 0))
-        idx_mapping = tl.load(idx_mapping_ptr + req)
+        num_scheduled_before = tl.load(num_scheduled_ptr + every, mask=every < first_row, other=0)
+        tok_start_before = tl.sum(tl.where(every < first_row, num_scheduled_before, 0))
+        req_count = tl.where(req_live, num_scheduled, 0)
+        tok_start = tok_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
+        idx_mapping = tl.load(idx_mapping_ptr + req, mask=req_live, other=0)
         # real = idx_mapping >= 0
         real = 0 <= idx_mapping
-        num_computed_tokens = tl.load(num_computed_tokens_ptr + idx_mapping, mask=real, other=0)
+        num_computed_tokens = tl.load(num_computed_tokens_ptr + idx_mapping, mask=req_live & real, other=0)
         # computed = mp.where(real, num_computed_tokens[idx_mapping], 0)
         computed = tl.where(real, num_computed_tokens, 0)
-        prefill_len = tl.load(prefill_len_ptr + idx_mapping, mask=real, other=0)
+        prefill_len = tl.load(prefill_len_ptr + idx_mapping, mask=req_live & real, other=0)
         # prompt = mp.where(real, prefill_len[idx_mapping], 0)
         prompt = tl.where(real, prefill_len, 0)
         # seq_len = computed + num_scheduled
         seq_len = computed + num_scheduled
         # generated = seq_len > prompt
         generated = prompt < seq_len
-        num_draft = tl.load(num_draft_ptr + req)
+        num_draft = tl.load(num_draft_ptr + req, mask=req_live, other=0)
         logit_length = num_draft + 1
-        broken = tl.full([1024], 0, tl.int32)
-        broken_2 = tl.full([1024], 0, tl.int32)
-        for tok_first in range(0, num_scheduled, 1024):
-            tok_offset = tok_first + tl.arange(0, 1024)
-            tok_live = tok_offset < num_scheduled
-            tok_index = tok_start_before + tok_offset
+        broken = tl.full([4, 64], 0, tl.int32)
+        broken_2 = tl.full([4, 64], 0, tl.int32)
+        for tok_first in range(0, tl.max(num_scheduled), 64):
+            tok_offset = tok_first + tl.arange(0, 64)[None, :]
+            tok_live = req_live & (tok_offset < num_scheduled)
+            tok_index = tok_start + tok_offset
             holds = tok_index < 8192
             # pos = computed + tok.offset
             pos = computed + tok_offset
@@ -189,20 +193,20 @@ def engine_step_logit(
         logit_live = req_live & (logit_offset < logit_length)
         req_before = first_row // 8
         every = tl.arange(0, 1024)
-        num_draft_2 = tl.load(num_draft_ptr + every, mask=every < req_before, other=0)
-        logit_length_2 = num_draft_2 + 1
-        logit_start_before = tl.sum(tl.where(every < req_before, logit_length_2, 0))
-        num_scheduled = tl.load(num_scheduled_ptr + every, mask=every < req_before, other=0)
-        tok_start_before = tl.sum(tl.where(every < req_before, num_scheduled, 0))
+        num_draft_before = tl.load(num_draft_ptr + every, mask=every < req_before, other=0)
+        logit_length_before = num_draft_before + 1
+        logit_start_before = tl.sum(tl.where(every < req_before, logit_length_before, 0))
+        num_scheduled_before = tl.load(num_scheduled_ptr + every, mask=every < req_before, other=0)
+        tok_start_before = tl.sum(tl.where(every < req_before, num_scheduled_before, 0))
         req_count = tl.where(req_live & (logit_offset == 7), logit_length, 0)
         logit_start = logit_start_before + tl.cumsum(req_count, 0) - req_count
         logit_index = logit_start + logit_offset
-        num_scheduled_2 = tl.load(num_scheduled_ptr + req, mask=req_live, other=0)
-        req_count_2 = tl.where(req_live & (logit_offset == 7), num_scheduled_2, 0)
+        num_scheduled = tl.load(num_scheduled_ptr + req, mask=req_live, other=0)
+        req_count_2 = tl.where(req_live & (logit_offset == 7), num_scheduled, 0)
         # query_start_loc=tok.indptr
         tok_start = tok_start_before + tl.cumsum(req_count_2, 0) - req_count_2
         # logits_indices=i64(tok.indptr + num_scheduled - logit.length + logit.offset)
-        logits_indices = (tok_start + num_scheduled_2 - logit_length + logit_offset).to(tl.int64)
+        logits_indices = (tok_start + num_scheduled - logit_length + logit_offset).to(tl.int64)
         idx_mapping = tl.load(idx_mapping_ptr + req, mask=req_live, other=0)
         tl.store(logits_indices_ptr + logit_index, logits_indices, mask=logit_live)
         tl.store(expanded_idx_mapping_ptr + logit_index, idx_mapping, mask=logit_live)
@@ -391,14 +395,14 @@ def engine_step(
     slot_mapping_1_ptr,  # int64[tok], tail: -1
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """2195 programs; each kind of work takes a range of them."""
+    """1427 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         engine_step_req(
             program, req_size_ptr, query_start_loc_ptr, num_scheduled_ptr, num_draft_ptr,
             cu_num_logits_ptr, seq_lens_ptr, idx_mapping_ptr, num_computed_tokens_ptr,
         )
-    elif program < 1032:
+    elif program < 264:
         engine_step_tok(
             program - 8, req_size_ptr, num_scheduled_ptr, positions_ptr, idx_mapping_ptr,
             num_computed_tokens_ptr, prefill_len_ptr, num_draft_ptr, input_ids_ptr,
@@ -407,35 +411,34 @@ def engine_step(
             block_table_0_stride, slot_mapping_1_ptr, block_table_1_ptr, block_table_1_stride,
             flags_ptr,
         )
-    elif program < 1096:
+    elif program < 328:
         engine_step_logit(
-            program - 1032, req_size_ptr, num_draft_ptr, num_scheduled_ptr, idx_mapping_ptr,
+            program - 264, req_size_ptr, num_draft_ptr, num_scheduled_ptr, idx_mapping_ptr,
             logits_indices_ptr, expanded_idx_mapping_ptr, expanded_local_pos_ptr,
         )
-    elif program < 2120:
+    elif program < 1352:
         engine_step_col_0(
-            program - 1096, req_size_ptr, idx_mapping_ptr, num_blocks_0_ptr,
-            input_block_table_0_ptr, block_table_0_ptr, block_table_0_stride, num_blocks_1_ptr,
-            input_block_table_1_ptr, num_computed_tokens_ptr, block_table_1_ptr,
-            block_table_1_stride,
+            program - 328, req_size_ptr, idx_mapping_ptr, num_blocks_0_ptr, input_block_table_0_ptr,
+            block_table_0_ptr, block_table_0_stride, num_blocks_1_ptr, input_block_table_1_ptr,
+            num_computed_tokens_ptr, block_table_1_ptr, block_table_1_stride,
         )
-    elif program < 2121:
+    elif program < 1353:
         engine_step_req_tail(
-            program - 2120, req_size_ptr, query_start_loc_ptr, num_draft_ptr, num_scheduled_ptr,
+            program - 1352, req_size_ptr, query_start_loc_ptr, num_draft_ptr, num_scheduled_ptr,
             cu_num_logits_ptr, seq_lens_ptr,
         )
-    elif program < 2129:
+    elif program < 1361:
         engine_step_tok_tail(
-            program - 2121, req_size_ptr, num_scheduled_ptr, padded_tokens_ptr, is_padding_ptr,
+            program - 1353, req_size_ptr, num_scheduled_ptr, padded_tokens_ptr, is_padding_ptr,
             slot_mapping_0_ptr, slot_mapping_1_ptr,
         )
-    elif program < 2162:
+    elif program < 1394:
         engine_step_col_0_tail(
-            program - 2129, req_size_ptr, padded_reqs_ptr, input_block_table_0_ptr,
+            program - 1361, req_size_ptr, padded_reqs_ptr, input_block_table_0_ptr,
         )
     else:
         engine_step_col_1_tail(
-            program - 2162, req_size_ptr, padded_reqs_ptr, input_block_table_1_ptr,
+            program - 1394, req_size_ptr, padded_reqs_ptr, input_block_table_1_ptr,
         )
 
 
@@ -528,7 +531,7 @@ def launch(
         slot_mapping_1: int64[tok], tail: -1
         flags: int32[2]: broken promises, counted
     """
-    engine_step[(2195,)](
+    engine_step[(1427,)](
         idx_mapping,
         num_scheduled,
         num_draft,

@@ -56,10 +56,10 @@ def flashinfer_decode_split_tile(
         # tiles = mp.minimum((mp.maximum(pages, 1) - 1) // chunk + 1, fit)
         tiles = tl.minimum((tl.maximum(pages, 1) - 1) // chunk + 1, 132)
         every_3 = tl.arange(0, 1024)
-        seq_lens_4 = tl.load(seq_lens_ptr + every_3, mask=every_3 < first_row, other=0)
-        pages_4 = (seq_lens_4 + 15) // 16
-        tiles_2 = tl.minimum((tl.maximum(pages_4, 1) - 1) // chunk + 1, 132)
-        tile_start_before = tl.sum(tl.where(every_3 < first_row, tiles_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every_3, mask=every_3 < first_row, other=0)
+        pages_before = (seq_lens_before + 15) // 16
+        tiles_before = tl.minimum((tl.maximum(pages_before, 1) - 1) // chunk + 1, 132)
+        tile_start_before = tl.sum(tl.where(every_3 < first_row, tiles_before, 0))
         req_count = tl.where(req_live, tiles, 0)
         tile_start = tile_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
         broken = tl.full([8, 64], 0, tl.int32)
@@ -119,11 +119,11 @@ def flashinfer_decode_split_req(
         tiles = tl.minimum((tl.maximum(pages, 1) - 1) // chunk + 1, 132)
         req_count = tl.where(req_live, tiles, 0)
         every_3 = tl.arange(0, 1024)
-        seq_lens_4 = tl.load(seq_lens_ptr + every_3, mask=every_3 < first_row, other=0)
-        pages_4 = (seq_lens_4 + 15) // 16
-        entry_start_before = tl.sum(tl.where(every_3 < first_row, pages_4, 0))
-        tiles_2 = tl.minimum((tl.maximum(pages_4, 1) - 1) // chunk + 1, 132)
-        tile_start_before = tl.sum(tl.where(every_3 < first_row, tiles_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every_3, mask=every_3 < first_row, other=0)
+        pages_before = (seq_lens_before + 15) // 16
+        entry_start_before = tl.sum(tl.where(every_3 < first_row, pages_before, 0))
+        tiles_before = tl.minimum((tl.maximum(pages_before, 1) - 1) // chunk + 1, 132)
+        tile_start_before = tl.sum(tl.where(every_3 < first_row, tiles_before, 0))
         # o_indptr=tile.indptr
         tile_start = tile_start_before + tl.cumsum(req_count, 0) - req_count
         req_count_2 = tl.where(req_live, pages, 0)
@@ -188,9 +188,9 @@ def flashinfer_decode_split_entry(
         # pages = mp.cdiv(seq_lens, page)
         pages = (seq_lens + 15) // 16
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        pages_2 = (seq_lens_2 + 15) // 16
-        entry_start_before = tl.sum(tl.where(every < req, pages_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        pages_before = (seq_lens_before + 15) // 16
+        entry_start_before = tl.sum(tl.where(every < req, pages_before, 0))
         for entry_first in range(0, pages, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)
             entry_live = entry_offset < pages

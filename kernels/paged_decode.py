@@ -42,37 +42,37 @@ def paged_decode_tok(
         for above in range(0, req_before, 128):
             every = above + tl.arange(0, 128)[:, None]
             tok_each = tl.arange(0, 8)[None, :]
-            query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
-            tok_counted = (every < req_before) & (tok_each < query_len_2)
-            num_tokens = tl.load(num_tokens_ptr + every, mask=every < req_before, other=0)
-            num_rejected = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
+            query_len_before = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+            tok_counted = (every < req_before) & (tok_each < query_len_before)
+            num_tokens_before = tl.load(num_tokens_ptr + every, mask=every < req_before, other=0)
+            num_rejected_before = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
             # seq_len = mp.expect(num_tokens - num_rejected, 0, max_model_len)
-            seq_len = tl.maximum(num_tokens - num_rejected, 0)
+            seq_len_before = tl.maximum(num_tokens_before - num_rejected_before, 0)
             # pos = mp.expect(seq_len - query_len + tok.offset, 0, max_model_len - 1)
-            pos = tl.maximum(seq_len - query_len_2 + tok_each, 0)
+            pos_before = tl.maximum(seq_len_before - query_len_before + tok_each, 0)
             # seen = mp.minimum(pos + 1, window)
-            seen = tl.minimum(pos + 1, 128)
-            win_start_before_parts = win_start_before_parts + tl.where(tok_counted, seen, 0)
-            tok_start_before_parts = tok_start_before_parts + tl.where(every < req_before, query_len_2, 0)
+            seen_before = tl.minimum(pos_before + 1, 128)
+            win_start_before_parts = win_start_before_parts + tl.where(tok_counted, seen_before, 0)
+            tok_start_before_parts = tok_start_before_parts + tl.where(every < req_before, query_len_before, 0)
         win_start_before = tl.sum(win_start_before_parts)
         tok_start_before = tl.sum(tok_start_before_parts)
         req_count = tl.where(req_live & (tok_offset == 7), query_len, 0)
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tok_index = tok_start + tok_offset
-        num_tokens_2 = tl.load(num_tokens_ptr + req, mask=req_live, other=0)
-        num_rejected_2 = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
-        seq_len_2 = tl.maximum(num_tokens_2 - num_rejected_2, 0)
-        tok_value = seq_len_2 - query_len + tok_offset
-        pos_2 = tl.maximum(tok_value, 0)
+        num_tokens = tl.load(num_tokens_ptr + req, mask=req_live, other=0)
+        num_rejected = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
+        seq_len = tl.maximum(num_tokens - num_rejected, 0)
+        tok_value = seq_len - query_len + tok_offset
+        pos = tl.maximum(tok_value, 0)
         table_row = tl.load(table_row_ptr + req, mask=req_live, other=0)
-        block_table = tl.load(block_table_ptr + table_row * block_table_stride + pos_2 // 16, mask=tok_live, other=0)
+        block_table = tl.load(block_table_ptr + table_row * block_table_stride + pos // 16, mask=tok_live, other=0)
         # slot = block_table[table_row, pos // page] * page + pos % page
-        slot = block_table * 16 + pos_2 % 16
-        seen_2 = tl.minimum(pos_2 + 1, 128)
-        tok_count = tl.where(tok_live, seen_2, 0)
+        slot = block_table * 16 + pos % 16
+        seen = tl.minimum(pos + 1, 128)
+        tok_count = tl.where(tok_live, seen, 0)
         # window_indptr=win.indptr
         win_start = win_start_before + tl.cumsum(tok_count, 0) - tok_count
-        tl.store(positions_ptr + tok_index, pos_2.to(tl.int64), mask=tok_live)
+        tl.store(positions_ptr + tok_index, pos.to(tl.int64), mask=tok_live)
         tl.store(slot_mapping_ptr + tok_index, slot.to(tl.int64), mask=tok_live)
         tl.store(window_indptr_ptr + tok_index, win_start, mask=tok_live)
         # outside [0, 131071]
@@ -101,28 +101,28 @@ def paged_decode_req(
         query_len = tl.load(query_len_ptr + req, mask=req_live, other=0)
         req_count = tl.where(req_live, query_len, 0)
         every = tl.arange(0, 1024)
-        num_tokens = tl.load(num_tokens_ptr + every, mask=every < first_row, other=0)
-        num_rejected = tl.load(num_rejected_ptr + every, mask=every < first_row, other=0)
+        num_tokens_before = tl.load(num_tokens_ptr + every, mask=every < first_row, other=0)
+        num_rejected_before = tl.load(num_rejected_ptr + every, mask=every < first_row, other=0)
         # seq_len = mp.expect(num_tokens - num_rejected, 0, max_model_len)
-        seq_len = tl.maximum(num_tokens - num_rejected, 0)
-        page_length = (seq_len + 15) // 16
-        page_start_before = tl.sum(tl.where(every < first_row, page_length, 0))
-        query_len_2 = tl.load(query_len_ptr + every, mask=every < first_row, other=0)
-        tok_start_before = tl.sum(tl.where(every < first_row, query_len_2, 0))
+        seq_len_before = tl.maximum(num_tokens_before - num_rejected_before, 0)
+        page_length_before = (seq_len_before + 15) // 16
+        page_start_before = tl.sum(tl.where(every < first_row, page_length_before, 0))
+        query_len_before = tl.load(query_len_ptr + every, mask=every < first_row, other=0)
+        tok_start_before = tl.sum(tl.where(every < first_row, query_len_before, 0))
         # cu_seqlens_q=tok.indptr
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
-        num_tokens_2 = tl.load(num_tokens_ptr + req, mask=req_live, other=0)
-        num_rejected_2 = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
-        req_value = num_tokens_2 - num_rejected_2
-        seq_len_2 = tl.maximum(req_value, 0)
-        page_length_2 = (seq_len_2 + 15) // 16
-        req_count_2 = tl.where(req_live, page_length_2, 0)
+        num_tokens = tl.load(num_tokens_ptr + req, mask=req_live, other=0)
+        num_rejected = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
+        req_value = num_tokens - num_rejected
+        seq_len = tl.maximum(req_value, 0)
+        page_length = (seq_len + 15) // 16
+        req_count_2 = tl.where(req_live, page_length, 0)
         # kv_page_indptr=pages.indptr
         page_start = page_start_before + tl.cumsum(req_count_2, 0) - req_count_2
         tl.store(cu_seqlens_q_ptr + req, tok_start, mask=req_live)
-        tl.store(seq_lens_ptr + req, seq_len_2, mask=req_live)
+        tl.store(seq_lens_ptr + req, seq_len, mask=req_live)
         tl.store(kv_page_indptr_ptr + req, page_start, mask=req_live)
-        tl.store(last_page_len_ptr + req, tl.where(0 < seq_len_2, ((seq_len_2 - 1) & 15) + 1, 0), mask=req_live)
+        tl.store(last_page_len_ptr + req, tl.where(0 < seq_len, ((seq_len - 1) & 15) + 1, 0), mask=req_live)
         # outside [0, 131072]
         count(flags_ptr + 0, req_live & (req_value < 0))
 
@@ -179,11 +179,11 @@ def paged_decode_page(
         seq_len = tl.maximum(num_tokens - num_rejected, 0)
         page_length = (seq_len + 15) // 16
         every = tl.arange(0, 1024)
-        num_tokens_2 = tl.load(num_tokens_ptr + every, mask=every < req, other=0)
-        num_rejected_2 = tl.load(num_rejected_ptr + every, mask=every < req, other=0)
-        seq_len_2 = tl.maximum(num_tokens_2 - num_rejected_2, 0)
-        page_length_2 = (seq_len_2 + 15) // 16
-        page_start_before = tl.sum(tl.where(every < req, page_length_2, 0))
+        num_tokens_before = tl.load(num_tokens_ptr + every, mask=every < req, other=0)
+        num_rejected_before = tl.load(num_rejected_ptr + every, mask=every < req, other=0)
+        seq_len_before = tl.maximum(num_tokens_before - num_rejected_before, 0)
+        page_length_before = (seq_len_before + 15) // 16
+        page_start_before = tl.sum(tl.where(every < req, page_length_before, 0))
         table_row = tl.load(table_row_ptr + req)
         for page_first in range(0, page_length, 1024):
             page_offset = page_first + tl.arange(0, 1024)
@@ -214,8 +214,8 @@ def paged_decode_lane(
         tok_live = req_live & (tok_offset < query_len)
         req_before = first_row // 8
         every = tl.arange(0, 1024)
-        query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
-        tok_start_before = tl.sum(tl.where(every < req_before, query_len_2, 0))
+        query_len_before = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+        tok_start_before = tl.sum(tl.where(every < req_before, query_len_before, 0))
         req_count = tl.where(req_live & (tok_offset == 7), query_len, 0)
         tok_start = tok_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(req_count), 0), 1, keep_dims=True)
         tok_index = tok_start + tok_offset
@@ -271,14 +271,14 @@ def paged_decode_win(
         for above in range(0, req_before, 128):
             every = above + tl.arange(0, 128)[:, None]
             tok_each = tl.arange(0, 8)[None, :]
-            query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
-            tok_counted = (every < req_before) & (tok_each < query_len_2)
-            num_tokens_2 = tl.load(num_tokens_ptr + every, mask=every < req_before, other=0)
-            num_rejected_2 = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
-            seq_len_2 = tl.maximum(num_tokens_2 - num_rejected_2, 0)
-            pos_2 = tl.maximum(seq_len_2 - query_len_2 + tok_each, 0)
-            seen_2 = tl.minimum(pos_2 + 1, 128)
-            win_start_before_parts = win_start_before_parts + tl.where(tok_counted, seen_2, 0)
+            query_len_before = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+            tok_counted = (every < req_before) & (tok_each < query_len_before)
+            num_tokens_before = tl.load(num_tokens_ptr + every, mask=every < req_before, other=0)
+            num_rejected_before = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
+            seq_len_before = tl.maximum(num_tokens_before - num_rejected_before, 0)
+            pos_before = tl.maximum(seq_len_before - query_len_before + tok_each, 0)
+            seen_before = tl.minimum(pos_before + 1, 128)
+            win_start_before_parts = win_start_before_parts + tl.where(tok_counted, seen_before, 0)
         win_start_before = tl.sum(win_start_before_parts)
         tok_count = tl.where(tok_live, seen, 0)
         win_start = win_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(tok_count), 0), 1, keep_dims=True)

@@ -31,10 +31,10 @@ def sglang_aiter_pages_req(
         entry_length = (length + 15) // 16
         req_count = tl.where(req_live, entry_length, 0)
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        entry_length_2 = (length_2 + 15) // 16
-        entry_start_before = tl.sum(tl.where(every < first_row, entry_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        entry_length_before = (length_before + 15) // 16
+        entry_start_before = tl.sum(tl.where(every < first_row, entry_length_before, 0))
         # page_indptr=entry.indptr
         entry_start = entry_start_before + tl.cumsum(req_count, 0) - req_count
         # last_page_len=(length - 1) % kv.page + 1
@@ -63,10 +63,10 @@ def sglang_aiter_pages_entry(
         length = seq_lens.to(tl.int32)
         entry_length = (length + 15) // 16
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        entry_length_2 = (length_2 + 15) // 16
-        entry_start_before = tl.sum(tl.where(every < req, entry_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        entry_length_before = (length_before + 15) // 16
+        entry_start_before = tl.sum(tl.where(every < req, entry_length_before, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, entry_length, 1024):

@@ -38,10 +38,10 @@ def sglang_alloc_decode_req(
         new = length % 64 == 0
         req_count = tl.where(req_live, new.to(tl.int32), 0)
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        new_2 = length_2 % 64 == 0
-        req_before = tl.sum(tl.where(every < first_row, new_2.to(tl.int32), 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        new_before = length_before % 64 == 0
+        req_before = tl.sum(tl.where(every < first_row, new_before.to(tl.int32), 0))
         req_sum = req_before + tl.cumsum(req_count, 0) - req_count
         # number = first_free + mp.indptr(i32(new))
         number = first_free + req_sum

@@ -43,17 +43,17 @@ def sglang_alloc_extend_tok(
         req_value_2 = prefix_lens.to(tl.int32)
         tok_length = tl.minimum(tl.maximum(req_value - req_value_2, 0), 8192)
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        req_value_3 = seq_lens_2.to(tl.int32)
-        prefix_lens_2 = tl.load(prefix_lens_ptr + every, mask=every < req, other=0)
-        req_value_4 = prefix_lens_2.to(tl.int32)
-        tok_length_2 = tl.minimum(tl.maximum(req_value_3 - req_value_4, 0), 8192)
-        tok_start_before = tl.sum(tl.where(every < req, tok_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        req_value_before = seq_lens_before.to(tl.int32)
+        prefix_lens_before = tl.load(prefix_lens_ptr + every, mask=every < req, other=0)
+        req_value_before_2 = prefix_lens_before.to(tl.int32)
+        tok_length_before = tl.minimum(tl.maximum(req_value_before - req_value_before_2, 0), 8192)
+        tok_start_before = tl.sum(tl.where(every < req, tok_length_before, 0))
         # owned = mp.cdiv(prefix, kv.page)
-        owned = (req_value_4 + 63) // 64
-        new_length = tl.maximum((req_value_3 + 63) // 64 - owned, 0)
-        new_start_before = tl.sum(tl.where(every < req, new_length, 0))
-        owned_2 = (req_value_2 + 63) // 64
+        owned_before = (req_value_before_2 + 63) // 64
+        new_length_before = tl.maximum((req_value_before + 63) // 64 - owned_before, 0)
+        new_start_before = tl.sum(tl.where(every < req, new_length_before, 0))
+        owned = (req_value_2 + 63) // 64
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + tl.maximum(req_value_2 - 1, 0))
         # last = mp.where(prefix > 0, req_to_token[req_pool_indices, mp.maximum(prefix - 1, 0)], -1)
@@ -67,10 +67,10 @@ def sglang_alloc_extend_tok(
             holds = tok_index < 1048576
             # pos = prefix + tok.offset
             pos = req_value_2 + tok_offset
-            holds_2 = pos < owned_2 * 64
+            holds_2 = pos < owned * 64
             holds_3 = ~holds_2
             # number = first_free + new.indptr + pos // kv.page - owned
-            number = first_free + new_start_before + pos // 64 - owned_2
+            number = first_free + new_start_before + pos // 64 - owned
             tok_value = tl.where(holds_3, number, 0)
             # page = free_pages[mp.expect(number, 0, free - 1)]
             page = tl.load(free_pages_ptr + tl.minimum(tl.maximum(tok_value, 0), 262142), mask=tok_live & holds_3, other=0)
@@ -128,10 +128,10 @@ def sglang_alloc_extend_req(
         tok_length = tl.minimum(tl.maximum(req_value, 0), 8192)
         req_count = tl.where(req_live, tok_length, 0)
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
-        prefix_lens_2 = tl.load(prefix_lens_ptr + every, mask=every < first_row, other=0)
-        tok_length_2 = tl.minimum(tl.maximum(seq_lens_2.to(tl.int32) - prefix_lens_2.to(tl.int32), 0), 8192)
-        tok_start_before = tl.sum(tl.where(every < first_row, tok_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
+        prefix_lens_before = tl.load(prefix_lens_ptr + every, mask=every < first_row, other=0)
+        tok_length_before = tl.minimum(tl.maximum(seq_lens_before.to(tl.int32) - prefix_lens_before.to(tl.int32), 0), 8192)
+        tok_start_before = tl.sum(tl.where(every < first_row, tok_length_before, 0))
         # extend_start_loc=tok.indptr
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tl.store(extend_start_loc_ptr + req, tok_start, mask=req_live)

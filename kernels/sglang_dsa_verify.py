@@ -24,9 +24,9 @@ def sglang_dsa_req(
         length = seq_lens.to(tl.int32) + 8
         req_count = tl.where(req_live, length, 0)
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
-        length_2 = seq_lens_2.to(tl.int32) + 8
-        req_before = tl.sum(tl.where(every < first_row, length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
+        length_before = seq_lens_before.to(tl.int32) + 8
+        req_before = tl.sum(tl.where(every < first_row, length_before, 0))
         # cu_seqlens_k=mp.indptr(length)
         cu_seqlens_k = req_before + tl.cumsum(req_count, 0) - req_count
         tl.store(cache_seqlens_ptr + req, length, mask=req_live)
@@ -63,8 +63,8 @@ def sglang_dsa_tok(
             every = above + tl.arange(0, 128)[:, None]
             tok_each = tl.arange(0, 8)[None, :]
             tok_counted = (every < req_before) & (tok_each < 8)
-            seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
-            tok_before_parts = tok_before_parts + tl.where(tok_counted, tl.minimum(seq_lens_2.to(tl.int32) + tok_each + 1, 2048), 0)
+            seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
+            tok_before_parts = tok_before_parts + tl.where(tok_counted, tl.minimum(seq_lens_before.to(tl.int32) + tok_each + 1, 2048), 0)
         tok_before = tl.sum(tok_before_parts)
         tok_count = tl.where(req_live, tok_value_2, 0)
         # dsa_cu_seqlens_k=mp.indptr(chosen)

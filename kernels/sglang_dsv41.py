@@ -187,17 +187,19 @@ def sglang_dsv4_block_1(
     req_to_token_stride,
     req_pool_indices_ptr,
 ):
-    """c1_index_page_table: one row of req x tok a program, block_1 in its lanes."""
+    """c1_index_page_table: 16 rows of req x tok a program, block_1 in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size * 8, 1056):
-        row = tl.cast(block, tl.int32)
+    if program * 16 < req_size * 8:
+        first_row = program * 16
+        row = first_row + tl.arange(0, 16)[:, None]
         tok_offset = row % 8
         req = row // 8
-        req_pool_indices = tl.load(req_pool_indices_ptr + req)
+        req_live = req < req_size
         tok_index = req * 8 + tok_offset
-        for block_1_first in range(0, 516, 512):
-            block_1_offset = block_1_first + tl.arange(0, 512)
-            block_1_live = block_1_offset < 516
+        req_pool_indices = tl.load(req_pool_indices_ptr + req, mask=req_live, other=0)
+        for block_1_first in range(0, 516, 64):
+            block_1_offset = block_1_first + tl.arange(0, 64)[None, :]
+            block_1_live = req_live & (block_1_offset < 516)
             block_1_index = tok_index * 516 + block_1_offset
             req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + block_1_offset // 4 * 256, mask=block_1_live, other=0)
             # found = page_of(block.offset // blocks) * blocks + block.offset % blocks
@@ -267,7 +269,7 @@ def sglang_dsv4(
     c2_sparse_page_indices_ptr,  # int32[tok, 512], tail: keep
     c2_index_page_table_ptr,  # int32[tok, 258], tail: keep
 ):
-    """3168 programs; each kind of work takes a range of them."""
+    """2624 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         sglang_dsv4_tok(
@@ -292,14 +294,14 @@ def sglang_dsv4(
             program - 1088, req_size_ptr, c1_sparse_page_indices_ptr, seq_lens_ptr,
             req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr, c2_sparse_page_indices_ptr,
         )
-    elif program < 2656:
+    elif program < 2112:
         sglang_dsv4_block_1(
             program - 1600, req_size_ptr, c1_index_page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
     else:
         sglang_dsv4_block_2(
-            program - 2656, req_size_ptr, c2_index_page_table_ptr, req_to_token_ptr,
+            program - 2112, req_size_ptr, c2_index_page_table_ptr, req_to_token_ptr,
             req_to_token_stride, req_pool_indices_ptr,
         )
 
@@ -381,7 +383,7 @@ def launch(
         c2_sparse_page_indices: int32[tok, 512], tail: keep
         c2_index_page_table: int32[tok, 258], tail: keep
     """
-    sglang_dsv4[(3168,)](
+    sglang_dsv4[(2624,)](
         seq_lens,
         req_pool_indices,
         req_to_token,

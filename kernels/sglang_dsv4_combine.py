@@ -91,8 +91,8 @@ def sglang_dsv4_combine_tok(
     if req < req_size:
         extend_seq_lens = tl.load(extend_seq_lens_ptr + req)
         every = tl.arange(0, 64)
-        extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + every, mask=every < req, other=0)
-        tok_start_before = tl.sum(tl.where(every < req, extend_seq_lens_2, 0))
+        extend_seq_lens_before = tl.load(extend_seq_lens_ptr + every, mask=every < req, other=0)
+        tok_start_before = tl.sum(tl.where(every < req, extend_seq_lens_before, 0))
         seq_lens = tl.load(seq_lens_ptr + req)
         # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
         begin = tl.maximum(seq_lens - extend_seq_lens, 0)

@@ -102,8 +102,8 @@ def sglang_dsv4_prefill_tok(
     if req < req_size:
         extend_seq_lens = tl.load(extend_seq_lens_ptr + req)
         every = tl.arange(0, 64)
-        extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + every, mask=every < req, other=0)
-        tok_start_before = tl.sum(tl.where(every < req, extend_seq_lens_2, 0))
+        extend_seq_lens_before = tl.load(extend_seq_lens_ptr + every, mask=every < req, other=0)
+        tok_start_before = tl.sum(tl.where(every < req, extend_seq_lens_before, 0))
         seq_lens = tl.load(seq_lens_ptr + req)
         # begin = mp.expect(seq_lens - extend_seq_lens, 0, max_model_len)
         begin = tl.maximum(seq_lens - extend_seq_lens, 0)
@@ -154,12 +154,12 @@ def sglang_dsv4_prefill_swa(
         first_2 = tl.maximum(begin - 127, 0)
         swa_length = seq_lens - first_2
         every = tl.arange(0, 64)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        extend_seq_lens_2 = tl.load(extend_seq_lens_ptr + every, mask=every < req, other=0)
-        begin_2 = tl.maximum(seq_lens_2 - extend_seq_lens_2, 0)
-        first_3 = tl.maximum(begin_2 - 127, 0)
-        swa_length_2 = seq_lens_2 - first_3
-        swa_start_before = tl.sum(tl.where(every < req, swa_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        extend_seq_lens_before = tl.load(extend_seq_lens_ptr + every, mask=every < req, other=0)
+        begin_before = tl.maximum(seq_lens_before - extend_seq_lens_before, 0)
+        first_before = tl.maximum(begin_before - 127, 0)
+        swa_length_before = seq_lens_before - first_before
+        swa_start_before = tl.sum(tl.where(every < req, swa_length_before, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         for swa_first in range(0, swa_length, 1024):
             swa_offset = swa_first + tl.arange(0, 1024)
@@ -239,9 +239,9 @@ def sglang_dsv4_prefill_packed(
         seq_lens = tl.load(seq_lens_ptr + req)
         packed_length = seq_lens // 4
         every = tl.arange(0, 64)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        packed_length_2 = seq_lens_2 // 4
-        packed_start_before = tl.sum(tl.where(every < req, packed_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        packed_length_before = seq_lens_before // 4
+        packed_start_before = tl.sum(tl.where(every < req, packed_length_before, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         for packed_first in range(0, packed_length, 1024):
             packed_offset = packed_first + tl.arange(0, 1024)

@@ -60,40 +60,40 @@ def sglang_eagle_draft_req(
         kv_0_length = length + 1
         req_count = tl.where(req_live, kv_0_length, 0)
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        kv_6_length = length_2 + 7
-        kv_6_start_before = tl.sum(tl.where(every < first_row, kv_6_length, 0))
-        kv_5_length = length_2 + 6
-        kv_5_start_before = tl.sum(tl.where(every < first_row, kv_5_length, 0))
-        kv_4_length = length_2 + 5
-        kv_4_start_before = tl.sum(tl.where(every < first_row, kv_4_length, 0))
-        kv_3_length = length_2 + 4
-        kv_3_start_before = tl.sum(tl.where(every < first_row, kv_3_length, 0))
-        kv_2_length = length_2 + 3
-        kv_2_start_before = tl.sum(tl.where(every < first_row, kv_2_length, 0))
-        kv_1_length = length_2 + 2
-        kv_1_start_before = tl.sum(tl.where(every < first_row, kv_1_length, 0))
-        kv_0_length_2 = length_2 + 1
-        kv_0_start_before = tl.sum(tl.where(every < first_row, kv_0_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        kv_6_length_before = length_before + 7
+        kv_6_start_before = tl.sum(tl.where(every < first_row, kv_6_length_before, 0))
+        kv_5_length_before = length_before + 6
+        kv_5_start_before = tl.sum(tl.where(every < first_row, kv_5_length_before, 0))
+        kv_4_length_before = length_before + 5
+        kv_4_start_before = tl.sum(tl.where(every < first_row, kv_4_length_before, 0))
+        kv_3_length_before = length_before + 4
+        kv_3_start_before = tl.sum(tl.where(every < first_row, kv_3_length_before, 0))
+        kv_2_length_before = length_before + 3
+        kv_2_start_before = tl.sum(tl.where(every < first_row, kv_2_length_before, 0))
+        kv_1_length_before = length_before + 2
+        kv_1_start_before = tl.sum(tl.where(every < first_row, kv_1_length_before, 0))
+        kv_0_length_before = length_before + 1
+        kv_0_start_before = tl.sum(tl.where(every < first_row, kv_0_length_before, 0))
         kv_0_start = kv_0_start_before + tl.cumsum(req_count, 0) - req_count
-        kv_1_length_2 = length + 2
-        req_count_2 = tl.where(req_live, kv_1_length_2, 0)
+        kv_1_length = length + 2
+        req_count_2 = tl.where(req_live, kv_1_length, 0)
         kv_1_start = kv_1_start_before + tl.cumsum(req_count_2, 0) - req_count_2
-        kv_2_length_2 = length + 3
-        req_count_3 = tl.where(req_live, kv_2_length_2, 0)
+        kv_2_length = length + 3
+        req_count_3 = tl.where(req_live, kv_2_length, 0)
         kv_2_start = kv_2_start_before + tl.cumsum(req_count_3, 0) - req_count_3
-        kv_3_length_2 = length + 4
-        req_count_4 = tl.where(req_live, kv_3_length_2, 0)
+        kv_3_length = length + 4
+        req_count_4 = tl.where(req_live, kv_3_length, 0)
         kv_3_start = kv_3_start_before + tl.cumsum(req_count_4, 0) - req_count_4
-        kv_4_length_2 = length + 5
-        req_count_5 = tl.where(req_live, kv_4_length_2, 0)
+        kv_4_length = length + 5
+        req_count_5 = tl.where(req_live, kv_4_length, 0)
         kv_4_start = kv_4_start_before + tl.cumsum(req_count_5, 0) - req_count_5
-        kv_5_length_2 = length + 6
-        req_count_6 = tl.where(req_live, kv_5_length_2, 0)
+        kv_5_length = length + 6
+        req_count_6 = tl.where(req_live, kv_5_length, 0)
         kv_5_start = kv_5_start_before + tl.cumsum(req_count_6, 0) - req_count_6
-        kv_6_length_2 = length + 7
-        req_count_7 = tl.where(req_live, kv_6_length_2, 0)
+        kv_6_length = length + 7
+        req_count_7 = tl.where(req_live, kv_6_length, 0)
         kv_6_start = kv_6_start_before + tl.cumsum(req_count_7, 0) - req_count_7
         tl.store(positions_ptr + req, seq_lens, mask=req_live)
         tl.store(kv_indptr_0_ptr + req, kv_0_start, mask=req_live)
@@ -124,10 +124,10 @@ def sglang_eagle_draft_kv_0(
         length = seq_lens.to(tl.int32)
         kv_0_length = length + 1
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        kv_0_length_2 = length_2 + 1
-        kv_0_start_before = tl.sum(tl.where(every < req, kv_0_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        kv_0_length_before = length_before + 1
+        kv_0_start_before = tl.sum(tl.where(every < req, kv_0_length_before, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         for kv_0_first in range(0, kv_0_length, 1024):
             kv_0_offset = kv_0_first + tl.arange(0, 1024)
@@ -156,10 +156,10 @@ def sglang_eagle_draft_kv_1(
         length = seq_lens.to(tl.int32)
         kv_1_length = length + 2
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        kv_1_length_2 = length_2 + 2
-        kv_1_start_before = tl.sum(tl.where(every < req, kv_1_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        kv_1_length_before = length_before + 2
+        kv_1_start_before = tl.sum(tl.where(every < req, kv_1_length_before, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         for kv_1_first in range(0, kv_1_length, 1024):
             kv_1_offset = kv_1_first + tl.arange(0, 1024)
@@ -188,10 +188,10 @@ def sglang_eagle_draft_kv_2(
         length = seq_lens.to(tl.int32)
         kv_2_length = length + 3
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        kv_2_length_2 = length_2 + 3
-        kv_2_start_before = tl.sum(tl.where(every < req, kv_2_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        kv_2_length_before = length_before + 3
+        kv_2_start_before = tl.sum(tl.where(every < req, kv_2_length_before, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         for kv_2_first in range(0, kv_2_length, 1024):
             kv_2_offset = kv_2_first + tl.arange(0, 1024)
@@ -220,10 +220,10 @@ def sglang_eagle_draft_kv_3(
         length = seq_lens.to(tl.int32)
         kv_3_length = length + 4
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        kv_3_length_2 = length_2 + 4
-        kv_3_start_before = tl.sum(tl.where(every < req, kv_3_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        kv_3_length_before = length_before + 4
+        kv_3_start_before = tl.sum(tl.where(every < req, kv_3_length_before, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         for kv_3_first in range(0, kv_3_length, 1024):
             kv_3_offset = kv_3_first + tl.arange(0, 1024)
@@ -252,10 +252,10 @@ def sglang_eagle_draft_kv_4(
         length = seq_lens.to(tl.int32)
         kv_4_length = length + 5
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        kv_4_length_2 = length_2 + 5
-        kv_4_start_before = tl.sum(tl.where(every < req, kv_4_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        kv_4_length_before = length_before + 5
+        kv_4_start_before = tl.sum(tl.where(every < req, kv_4_length_before, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         for kv_4_first in range(0, kv_4_length, 1024):
             kv_4_offset = kv_4_first + tl.arange(0, 1024)
@@ -284,10 +284,10 @@ def sglang_eagle_draft_kv_5(
         length = seq_lens.to(tl.int32)
         kv_5_length = length + 6
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        kv_5_length_2 = length_2 + 6
-        kv_5_start_before = tl.sum(tl.where(every < req, kv_5_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        kv_5_length_before = length_before + 6
+        kv_5_start_before = tl.sum(tl.where(every < req, kv_5_length_before, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         for kv_5_first in range(0, kv_5_length, 1024):
             kv_5_offset = kv_5_first + tl.arange(0, 1024)
@@ -316,10 +316,10 @@ def sglang_eagle_draft_kv_6(
         length = seq_lens.to(tl.int32)
         kv_6_length = length + 7
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        kv_6_length_2 = length_2 + 7
-        kv_6_start_before = tl.sum(tl.where(every < req, kv_6_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        kv_6_length_before = length_before + 7
+        kv_6_start_before = tl.sum(tl.where(every < req, kv_6_length_before, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         for kv_6_first in range(0, kv_6_length, 1024):
             kv_6_offset = kv_6_first + tl.arange(0, 1024)

@@ -38,11 +38,11 @@ def sglang_extend_locs_new(
         new_live = req_live & (new_offset < new_length)
         req_before = first_row // 8
         every = tl.arange(0, 1024)
-        end_offset_2 = tl.load(end_offset_ptr + every, mask=every < req_before, other=0)
-        start_offset_2 = tl.load(start_offset_ptr + every, mask=every < req_before, other=0)
-        start_2 = start_offset_2.to(tl.int32)
-        new_length_2 = tl.minimum(tl.maximum(end_offset_2.to(tl.int32) - start_2, 0), 8)
-        new_start_before = tl.sum(tl.where(every < req_before, new_length_2, 0))
+        end_offset_before = tl.load(end_offset_ptr + every, mask=every < req_before, other=0)
+        start_offset_before = tl.load(start_offset_ptr + every, mask=every < req_before, other=0)
+        start_before = start_offset_before.to(tl.int32)
+        new_length_before = tl.minimum(tl.maximum(end_offset_before.to(tl.int32) - start_before, 0), 8)
+        new_start_before = tl.sum(tl.where(every < req_before, new_length_before, 0))
         req_count = tl.where(req_live & (new_offset == 7), new_length, 0)
         new_start = new_start_before + tl.cumsum(req_count, 0) - req_count
         new_index = new_start + new_offset

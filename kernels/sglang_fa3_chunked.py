@@ -28,9 +28,9 @@ def sglang_fa3_req(
         length = seq_lens.to(tl.int32)
         req_count = tl.where(req_live, length, 0)
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        req_before = tl.sum(tl.where(every < first_row, length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        req_before = tl.sum(tl.where(every < first_row, length_before, 0))
         req_sum = req_before + tl.cumsum(req_count, 0) - req_count
         # seen = (length - 1) % chunk + 1
         seen = ((length - 1) & 8191) + 1

@@ -45,25 +45,25 @@ def sglang_fa3_local_part(
         for above in range(0, req_before, 512):
             every = above + tl.arange(0, 512)[:, None]
             part_each = tl.arange(0, 2)[None, :]
-            query_lens_2 = tl.load(query_lens_ptr + every, mask=every < req_before, other=0)
-            seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
-            length_2 = seq_lens_2.to(tl.int32)
-            before_2 = tl.maximum(length_2 - query_lens_2, 0)
-            first_3 = tl.minimum(8192 - before_2 % 8192, query_lens_2)
-            req_value_2 = query_lens_2 - first_3
-            part_length_2 = 1 + (req_value_2 + 8191) // 8192
-            part_counted = (every < req_before) & (part_each < part_length_2)
-            part_start_before_parts = part_start_before_parts + tl.where(every < req_before, part_length_2, 0)
+            query_lens_before = tl.load(query_lens_ptr + every, mask=every < req_before, other=0)
+            seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
+            length_before = seq_lens_before.to(tl.int32)
+            before_before = tl.maximum(length_before - query_lens_before, 0)
+            first_before = tl.minimum(8192 - before_before % 8192, query_lens_before)
+            req_value_before = query_lens_before - first_before
+            part_length_before = 1 + (req_value_before + 8191) // 8192
+            part_counted = (every < req_before) & (part_each < part_length_before)
+            part_start_before_parts = part_start_before_parts + tl.where(every < req_before, part_length_before, 0)
             # rest = query_lens - first - chunk * (part.offset - 1)
-            rest = req_value_2 - 8192 * (part_each - 1)
-            part_before_parts = part_before_parts + tl.where(part_counted, tl.where(part_each == 0, first_3, tl.minimum(rest, 8192)), 0)
+            rest_before = req_value_before - 8192 * (part_each - 1)
+            part_before_parts = part_before_parts + tl.where(part_counted, tl.where(part_each == 0, first_before, tl.minimum(rest_before, 8192)), 0)
         part_start_before = tl.sum(part_start_before_parts)
         part_before = tl.sum(part_before_parts)
         req_count = tl.where(req_live & (part_offset == 1), part_length, 0)
         part_start = part_start_before + tl.cumsum(req_count, 0) - req_count
         part_index = part_start + part_offset
-        rest_2 = req_value - 8192 * (part_offset - 1)
-        part_count = tl.where(part_live, tl.where(part_offset == 0, first_2, tl.minimum(rest_2, 8192)), 0)
+        rest = req_value - 8192 * (part_offset - 1)
+        part_count = tl.where(part_live, tl.where(part_offset == 0, first_2, tl.minimum(rest, 8192)), 0)
         local_query_start_loc = part_before + tl.cumsum(part_count, 0) - part_count
         # begin = (before // chunk + part.offset) * chunk
         begin = (before // 8192 + part_offset) * 8192
@@ -108,13 +108,13 @@ def sglang_fa3_local_col(
         seen = tl.minimum(length - begin, 8192)
         req_before = first_row // 2
         every = tl.arange(0, 1024)
-        query_lens_2 = tl.load(query_lens_ptr + every, mask=every < req_before, other=0)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        before_2 = tl.maximum(length_2 - query_lens_2, 0)
-        first_3 = tl.minimum(8192 - before_2 % 8192, query_lens_2)
-        part_length_2 = 1 + (query_lens_2 - first_3 + 8191) // 8192
-        part_start_before = tl.sum(tl.where(every < req_before, part_length_2, 0))
+        query_lens_before = tl.load(query_lens_ptr + every, mask=every < req_before, other=0)
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        before_before = tl.maximum(length_before - query_lens_before, 0)
+        first_before = tl.minimum(8192 - before_before % 8192, query_lens_before)
+        part_length_before = 1 + (query_lens_before - first_before + 8191) // 8192
+        part_start_before = tl.sum(tl.where(every < req_before, part_length_before, 0))
         req_count = tl.where(req_live & (part_offset == 1), part_length, 0)
         part_start = part_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(req_count), 0), 1, keep_dims=True)
         part_index = part_start + part_offset

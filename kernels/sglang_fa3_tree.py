@@ -30,9 +30,9 @@ def sglang_fa3_tree_1_req(
         length = seq_lens.to(tl.int32)
         req_count = tl.where(req_live, length, 0)
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        req_before = tl.sum(tl.where(every < first_row, length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        req_before = tl.sum(tl.where(every < first_row, length_before, 0))
         # cu_seqlens_k=mp.indptr(length)
         cu_seqlens_k = req_before + tl.cumsum(req_count, 0) - req_count
         tl.store(cache_seqlens_ptr + req, length, mask=req_live)
@@ -90,19 +90,19 @@ def sglang_fa3_tree_1_draft_sums(
         key_counted = req_live & (key_offset < 8)
         req_before_2 = first_row // 8
         every = tl.arange(0, 1024)
-        seq_lens = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
         # length = i32(seq_lens)
+        length_before = seq_lens_before.to(tl.int32)
+        req_before = tl.sum(tl.where(every < req_before_2, 8 * (length_before + 8), 0))
+        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
         length = seq_lens.to(tl.int32)
-        req_before = tl.sum(tl.where(every < req_before_2, 8 * (length + 8), 0))
-        seq_lens_2 = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        req_value = length_2 + 8
+        req_value = length + 8
         req_count = tl.where(req_live & (draft_offset == 7), 8 * req_value, 0)
         req_sum = req_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(req_count), 0), 1, keep_dims=True)
         # mask_row = mp.indptr(drafts * (length + drafts)) + draft.offset * (length + drafts)
         mask_row = req_sum + draft_offset * req_value
         # cell = mp.where(draft.index < real_drafts, mask_row + length + key.offset, 0)
-        cell_2 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset, 0)
+        cell_2 = tl.where(draft_index < real_drafts, mask_row + length + key_offset, 0)
         # seen = custom_mask[cell]
         seen = tl.load(custom_mask_ptr + cell_2, mask=key_counted & (cell_2 < 1073741824), other=0)
         key_sum = tl.sum(tl.where(key_counted, seen.to(tl.int32), 0), 1, keep_dims=True)
@@ -136,19 +136,19 @@ def sglang_fa3_tree_1_key_rows(
         draft_index = req * 8 + draft_offset
         req_before_2 = first_row // 8
         every = tl.arange(0, 1024)
-        seq_lens = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
         # length = i32(seq_lens)
+        length_before = seq_lens_before.to(tl.int32)
+        req_before = tl.sum(tl.where(every < req_before_2, 8 * (length_before + 8), 0))
+        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
         length = seq_lens.to(tl.int32)
-        req_before = tl.sum(tl.where(every < req_before_2, 8 * (length + 8), 0))
-        seq_lens_2 = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        req_value = length_2 + 8
+        req_value = length + 8
         req_count = tl.where(req_live & (draft_offset == 7), 8 * req_value, 0)
         req_sum = req_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(req_count), 0), 1, keep_dims=True)
         # mask_row = mp.indptr(drafts * (length + drafts)) + draft.offset * (length + drafts)
         mask_row = req_sum + draft_offset * req_value
         # cell = mp.where(draft.index < real_drafts, mask_row + length + key.offset, 0)
-        cell_2 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset, 0)
+        cell_2 = tl.where(draft_index < real_drafts, mask_row + length + key_offset, 0)
         holds = cell_2 < 1073741824
         # seen = custom_mask[cell]
         seen = tl.load(custom_mask_ptr + cell_2, mask=req_live & holds, other=0)
@@ -157,7 +157,7 @@ def sglang_fa3_tree_1_key_rows(
         key_before = tl.cumsum(key_count, 1) - key_count
         key_offset_2 = tl.arange(0, 8)[None, :]
         key_counted = req_live & (key_offset_2 < 8)
-        cell_3 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset_2, 0)
+        cell_3 = tl.where(draft_index < real_drafts, mask_row + length + key_offset_2, 0)
         holds_2 = cell_3 < 1073741824
         seen_2 = tl.load(custom_mask_ptr + cell_3, mask=key_counted & holds_2, other=0)
         key_value_2 = seen_2.to(tl.int32)
@@ -165,7 +165,7 @@ def sglang_fa3_tree_1_key_rows(
         key_value_3 = tl.where(seen, key_before, key_sum + key_offset - key_before)
         holds_3 = (0 <= key_value_3) & (key_value_3 < 8)
         req_pool_indices = tl.load(req_pool_indices_ptr + req, mask=req_live, other=0)
-        req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + length_2 + key_offset, mask=req_live, other=0)
+        req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + length + key_offset, mask=req_live, other=0)
         tl.store(expand_page_table_ptr + draft_index * 8 + key_value_3, req_to_token, mask=req_live & holds_3)
         # index outside custom_mask
         count(flags_ptr + 0, req_live & (~holds))
@@ -264,12 +264,12 @@ def sglang_fa3_tree_draft(
             every = above + tl.arange(0, 128)[:, None]
             draft_each = tl.arange(0, 8)[None, :]
             draft_counted = (every < req_before) & (draft_each < 8)
-            draft_index_2 = every * 8 + draft_each
-            count_kept = tl.load(count_kept_ptr + draft_index_2, mask=draft_counted & (draft_index_2 < draft_size), other=0)
-            draft_before_parts = draft_before_parts + tl.where(draft_counted, count_kept, 0)
+            draft_index_before = every * 8 + draft_each
+            count_kept_before = tl.load(count_kept_ptr + draft_index_before, mask=draft_counted & (draft_index_before < draft_size), other=0)
+            draft_before_parts = draft_before_parts + tl.where(draft_counted, count_kept_before, 0)
         draft_before = tl.sum(draft_before_parts)
-        count_kept_2 = tl.load(count_kept_ptr + draft_index, mask=req_live & (draft_index < draft_size), other=0)
-        draft_count = tl.where(req_live, count_kept_2, 0)
+        count_kept = tl.load(count_kept_ptr + draft_index, mask=req_live & (draft_index < draft_size), other=0)
+        draft_count = tl.where(req_live, count_kept, 0)
         # expand_cu_seqlens_k=mp.indptr(counted)
         expand_cu_seqlens_k = draft_before + tl.cumsum(draft_count, 0) - draft_count
         tl.store(expand_cu_seqlens_k_ptr + draft_index, expand_cu_seqlens_k, mask=req_live)

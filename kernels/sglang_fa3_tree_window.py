@@ -6,9 +6,9 @@ import triton.language as tl
 
 
 @triton.jit
-def count_all(flag, times):
-    """As many more in a sticky flag as every lane has seen the data break a promise."""
-    tl.atomic_add(flag + tl.zeros_like(times), times, mask=0 < times, sem="relaxed")
+def count(flag, broken):
+    """One more in a sticky flag for every lane where the data broke a promise."""
+    tl.atomic_add(flag + tl.zeros_like(broken.to(tl.int32)), 1, mask=broken, sem="relaxed")
 
 
 @triton.jit
@@ -30,9 +30,9 @@ def sglang_fa3_tree_1_req(
         length = seq_lens.to(tl.int32)
         req_count = tl.where(req_live, length, 0)
         every = tl.arange(0, 256)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        req_before = tl.sum(tl.where(every < first_row, length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        req_before = tl.sum(tl.where(every < first_row, length_before, 0))
         # cu_seqlens_k=mp.indptr(length)
         cu_seqlens_k = req_before + tl.cumsum(req_count, 0) - req_count
         tl.store(cache_seqlens_ptr + req, length, mask=req_live)
@@ -89,19 +89,19 @@ def sglang_fa3_tree_1_draft_sums(
         key_counted = req_live & (key_offset < 4)
         req_before_2 = first_row // 4
         every = tl.arange(0, 256)
-        seq_lens = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
         # length = i32(seq_lens)
+        length_before = seq_lens_before.to(tl.int32)
+        req_before = tl.sum(tl.where(every < req_before_2, 4 * (length_before + 4), 0))
+        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
         length = seq_lens.to(tl.int32)
-        req_before = tl.sum(tl.where(every < req_before_2, 4 * (length + 4), 0))
-        seq_lens_2 = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        req_value = length_2 + 4
+        req_value = length + 4
         req_count = tl.where(req_live & (draft_offset == 3), 4 * req_value, 0)
         req_sum = req_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(req_count), 0), 1, keep_dims=True)
         # mask_row = mp.indptr(drafts * (length + drafts)) + draft.offset * (length + drafts)
         mask_row = req_sum + draft_offset * req_value
         # cell = mp.where(draft.index < real_drafts, mask_row + length + key.offset, 0)
-        cell_2 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset, 0)
+        cell_2 = tl.where(draft_index < real_drafts, mask_row + length + key_offset, 0)
         # seen = custom_mask[cell]
         seen = tl.load(custom_mask_ptr + cell_2, mask=key_counted, other=0)
         key_sum = tl.sum(tl.where(key_counted, seen.to(tl.int32), 0), 1, keep_dims=True)
@@ -122,48 +122,48 @@ def sglang_fa3_tree_1_key_rows(
     req_pool_indices_ptr,
     flags_ptr,
 ):
-    """expand_page_table: one row of req x draft a program, key in its lanes."""
+    """expand_page_table: 4 rows of req x draft a program, key in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
     real_drafts = tl.load(real_drafts_ptr)
-    broken = tl.full([4], 0, tl.int32)
-    for block in range(program, req_size * 4, 528):
-        row = tl.cast(block, tl.int32)
+    if program * 4 < req_size * 4:
+        first_row = program * 4
+        row = first_row + tl.arange(0, 4)[:, None]
         draft_offset = row % 4
         req = row // 4
-        req_before_2 = row // 4
-        every = tl.arange(0, 256)
-        seq_lens = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
-        # length = i32(seq_lens)
-        length = seq_lens.to(tl.int32)
-        req_before = tl.sum(tl.where(every < req_before_2, 4 * (length + 4), 0))
-        seq_lens_2 = tl.load(seq_lens_ptr + req)
-        length_2 = seq_lens_2.to(tl.int32)
-        req_value = length_2 + 4
-        req_pool_indices = tl.load(req_pool_indices_ptr + req)
-        key_offset = tl.arange(0, 4)
+        req_live = req < req_size
+        key_offset = tl.arange(0, 4)[None, :]
         draft_index = req * 4 + draft_offset
+        req_before_2 = first_row // 4
+        every = tl.arange(0, 256)
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
+        # length = i32(seq_lens)
+        length_before = seq_lens_before.to(tl.int32)
+        req_before = tl.sum(tl.where(every < req_before_2, 4 * (length_before + 4), 0))
+        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
+        length = seq_lens.to(tl.int32)
+        req_value = length + 4
         # mask_row = mp.indptr(drafts * (length + drafts)) + draft.offset * (length + drafts)
         mask_row = req_before + draft_offset * req_value
         # cell = mp.where(draft.index < real_drafts, mask_row + length + key.offset, 0)
-        cell_2 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset, 0)
+        cell_2 = tl.where(draft_index < real_drafts, mask_row + length + key_offset, 0)
         # seen = custom_mask[cell]
-        seen = tl.load(custom_mask_ptr + cell_2)
+        seen = tl.load(custom_mask_ptr + cell_2, mask=req_live, other=0)
         key_value = seen.to(tl.int32)
-        key_count = key_value
-        key_before = tl.cumsum(key_count, 0) - key_count
-        key_offset_2 = tl.arange(0, 4)
-        key_counted = key_offset_2 < 4
-        cell_3 = tl.where(draft_index < real_drafts, mask_row + length_2 + key_offset_2, 0)
+        key_count = tl.where(req_live, key_value, 0)
+        key_before = tl.cumsum(key_count, 1) - key_count
+        key_offset_2 = tl.arange(0, 4)[None, :]
+        key_counted = req_live & (key_offset_2 < 4)
+        cell_3 = tl.where(draft_index < real_drafts, mask_row + length + key_offset_2, 0)
         seen_2 = tl.load(custom_mask_ptr + cell_3, mask=key_counted, other=0)
         key_value_2 = seen_2.to(tl.int32)
-        key_sum = tl.sum(tl.where(key_counted, key_value_2, 0), 0)
+        key_sum = tl.sum(tl.where(key_counted, key_value_2, 0), 1, keep_dims=True)
         key_value_3 = tl.where(seen, key_before, key_sum + key_offset - key_before)
         holds = (0 <= key_value_3) & (key_value_3 < 4)
-        req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + length_2 + key_offset)
-        tl.store(expand_page_table_ptr + draft_index * 4 + key_value_3, req_to_token, mask=holds)
+        req_pool_indices = tl.load(req_pool_indices_ptr + req, mask=req_live, other=0)
+        req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + length + key_offset, mask=req_live, other=0)
+        tl.store(expand_page_table_ptr + draft_index * 4 + key_value_3, req_to_token, mask=req_live & holds)
         # place outside expand_page_table
-        broken = broken + ((~holds) & ((req_to_token | 1) != 0)).to(tl.int32)
-    count_all(flags_ptr + 0, tl.sum(broken))
+        count(flags_ptr + 0, req_live & (~holds))
 
 
 @triton.jit
@@ -178,39 +178,41 @@ def sglang_fa3_tree_1_key_sorted(
     custom_mask_ptr,
     real_drafts_ptr,
 ):
-    """key_load_kept: one row of req x draft a program, key in its lanes."""
+    """key_load_kept: 4 rows of req x draft a program, key in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 256)
     real_drafts = tl.load(real_drafts_ptr)
-    for block in range(program, req_size * 4, 528):
-        row = tl.cast(block, tl.int32)
+    if program * 4 < req_size * 4:
+        first_row = program * 4
+        row = first_row + tl.arange(0, 4)[:, None]
         draft_offset = row % 4
         req = row // 4
-        req_pool_indices = tl.load(req_pool_indices_ptr + req)
-        seq_lens = tl.load(seq_lens_ptr + req)
-        # length = i32(seq_lens)
-        length = seq_lens.to(tl.int32)
-        req_before_2 = row // 4
-        every = tl.arange(0, 256)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        req_before = tl.sum(tl.where(every < req_before_2, 4 * (length_2 + 4), 0))
-        req_value = length + 4
-        key_offset = tl.arange(0, 4)
+        req_live = req < req_size
+        key_offset = tl.arange(0, 4)[None, :]
         draft_index = req * 4 + draft_offset
         key_index = draft_index * 4 + key_offset
+        req_pool_indices = tl.load(req_pool_indices_ptr + req, mask=req_live, other=0)
+        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
+        # length = i32(seq_lens)
+        length = seq_lens.to(tl.int32)
+        req_before_2 = first_row // 4
+        every = tl.arange(0, 256)
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req_before_2, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        req_before = tl.sum(tl.where(every < req_before_2, 4 * (length_before + 4), 0))
+        req_value = length + 4
         # mask_row = mp.indptr(drafts * (length + drafts)) + draft.offset * (length + drafts)
         mask_row = req_before + draft_offset * req_value
         # cell = mp.where(draft.index < real_drafts, mask_row + length + key.offset, 0)
         cell_2 = tl.where(draft_index < real_drafts, mask_row + length + key_offset, 0)
         # seen = custom_mask[cell]
-        seen = tl.load(custom_mask_ptr + cell_2)
+        seen = tl.load(custom_mask_ptr + cell_2, mask=req_live, other=0)
         # order = mp.argsort(mp.where(seen, key.offset, key.offset + drafts), over=key)
-        order = tl.sort(tl.where(seen, key_offset, key_offset + 4).to(tl.int64) << 32 | key_offset.to(tl.int64))
+        order = tl.sort(tl.where(req_live, tl.where(seen, key_offset, key_offset + 4).to(tl.int64) << 32 | key_offset.to(tl.int64), 9223372036854775807))
         order_2 = (order & 2147483647).to(tl.int32)
         # behind = length + mp.minimum(order, drafts - 1)
         behind = length + order_2
-        req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + behind)
-        tl.store(key_load_kept_ptr + key_index, req_to_token)
+        req_to_token = tl.load(req_to_token_ptr + req_pool_indices * req_to_token_stride + behind, mask=req_live, other=0)
+        tl.store(key_load_kept_ptr + key_index, req_to_token, mask=req_live)
 
 
 @triton.jit
@@ -256,7 +258,7 @@ def sglang_fa3_tree_1(
     key_load_kept_ptr,  # int32[key_load_kept_cells], kept for a later launch
     flags_ptr,  # int32[1]: broken promises, counted
 ):
-    """1347 programs; each kind of work takes a range of them."""
+    """803 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 2:
         sglang_fa3_tree_1_req(
@@ -272,19 +274,19 @@ def sglang_fa3_tree_1(
             program - 258, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
             expand_cache_seqlens_ptr, count_kept_ptr,
         )
-    elif program < 818:
+    elif program < 546:
         sglang_fa3_tree_1_key_rows(
             program - 290, req_size_ptr, custom_mask_ptr, real_drafts_ptr, seq_lens_ptr,
             expand_page_table_ptr, req_to_token_ptr, req_to_token_stride, req_pool_indices_ptr,
             flags_ptr,
         )
-    elif program < 1346:
+    elif program < 802:
         sglang_fa3_tree_1_key_sorted(
-            program - 818, req_size_ptr, key_load_kept_ptr, req_to_token_ptr, req_to_token_stride,
+            program - 546, req_size_ptr, key_load_kept_ptr, req_to_token_ptr, req_to_token_stride,
             req_pool_indices_ptr, seq_lens_ptr, custom_mask_ptr, real_drafts_ptr,
         )
     else:
-        sglang_fa3_tree_1_req_tail(program - 1346, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
+        sglang_fa3_tree_1_req_tail(program - 802, req_size_ptr, cu_seqlens_k_ptr, seq_lens_ptr)
 
 
 @triton.jit
@@ -313,20 +315,20 @@ def sglang_fa3_tree_draft(
         every = tl.arange(0, 256)[:, None]
         draft_each = tl.arange(0, 4)[None, :]
         draft_counted = (every < req_before) & (draft_each < 4)
-        seq_lens = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
         # length = i32(seq_lens)
-        length = seq_lens.to(tl.int32)
-        draft_index_2 = every * 4 + draft_each
-        count_kept = tl.load(count_kept_ptr + draft_index_2, mask=draft_counted & (draft_index_2 < draft_size), other=0)
-        draft_before = tl.sum(tl.where(draft_counted, length + count_kept, 0))
-        draft_before_2 = tl.sum(tl.where(draft_counted, count_kept, 0))
-        count_kept_2 = tl.load(count_kept_ptr + draft_index, mask=req_live & (draft_index < draft_size), other=0)
-        draft_count = tl.where(req_live, count_kept_2, 0)
+        length_before = seq_lens_before.to(tl.int32)
+        draft_index_before = every * 4 + draft_each
+        count_kept_before = tl.load(count_kept_ptr + draft_index_before, mask=draft_counted & (draft_index_before < draft_size), other=0)
+        draft_before = tl.sum(tl.where(draft_counted, length_before + count_kept_before, 0))
+        draft_before_2 = tl.sum(tl.where(draft_counted, count_kept_before, 0))
+        count_kept = tl.load(count_kept_ptr + draft_index, mask=req_live & (draft_index < draft_size), other=0)
+        draft_count = tl.where(req_live, count_kept, 0)
         # expand_cu_seqlens_k=mp.indptr(counted)
         expand_cu_seqlens_k = draft_before_2 + tl.cumsum(draft_count, 0) - draft_count
-        seq_lens_2 = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        draft_value = length_2 + count_kept_2
+        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
+        length = seq_lens.to(tl.int32)
+        draft_value = length + count_kept
         draft_count_2 = tl.where(req_live, draft_value, 0)
         draft_sum = draft_before + tl.cumsum(draft_count_2, 0) - draft_count_2
         tl.store(expand_cu_seqlens_k_ptr + draft_index, expand_cu_seqlens_k, mask=req_live)
@@ -513,7 +515,7 @@ def launch(
         swa_cu_seqlens_k: int32[draft + 1], tail: the total
         swa_page_table: int32[draft, 32772], tail: keep
     """
-    sglang_fa3_tree_1[(1347,)](
+    sglang_fa3_tree_1[(803,)](
         req_pool_indices,
         seq_lens,
         real_drafts,

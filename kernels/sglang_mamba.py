@@ -45,8 +45,8 @@ def sglang_mamba_req(
         # state_indices=mp.where(real, slot, -1)
         state_indices = tl.where(real, slot_2, -1)
         every = tl.arange(0, 1024)
-        real_2 = every < valid
-        req_before = tl.sum(tl.where(every < first_row, tl.where(real_2, 8, 0), 0))
+        real_before = every < valid
+        req_before = tl.sum(tl.where(every < first_row, tl.where(real_before, 8, 0), 0))
         req_count = tl.where(req_live, tl.where(real, 8, 0), 0)
         # query_start_loc=mp.indptr(mp.where(real, query, 0))
         query_start_loc = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)

@@ -110,12 +110,12 @@ def sglang_prefix_chunks_entry(
             every = above + tl.arange(0, 4)[:, None]
             part_each = tl.arange(0, 256)[None, :]
             part_counted = (every < chunk_before) & (part_each < 256)
-            live_2 = part_each < requests
-            prefix_lens_2 = tl.load(prefix_lens_ptr + part_each, mask=part_counted & live_2, other=0)
-            start_2 = every * chunk_len
-            rest_2 = tl.where(live_2, prefix_lens_2 - start_2, 0)
-            entry_length_2 = tl.minimum(tl.maximum(rest_2, 0), chunk_len)
-            entry_start_before_parts = entry_start_before_parts + tl.where(part_counted & (every * 256 + part_each < row), entry_length_2, 0)
+            live_before = part_each < requests
+            prefix_lens_before = tl.load(prefix_lens_ptr + part_each, mask=part_counted & live_before, other=0)
+            start_before = every * chunk_len
+            rest_before = tl.where(live_before, prefix_lens_before - start_before, 0)
+            entry_length_before = tl.minimum(tl.maximum(rest_before, 0), chunk_len)
+            entry_start_before_parts = entry_start_before_parts + tl.where(part_counted & (every * 256 + part_each < row), entry_length_before, 0)
         entry_start_before = tl.sum(entry_start_before_parts)
         # live = part.offset < requests
         live = part_offset < requests

@@ -35,24 +35,24 @@ def sglang_triton_req(
         length = seq_lens.to(tl.int32)
         req_count = tl.where(req_live, length, 0)
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        seen_length = tl.minimum(length_2, 1024)
-        seen_start_before = tl.sum(tl.where(every < first_row, seen_length, 0))
-        req_before = tl.sum(tl.where(every < first_row, (8 * (length_2 + 8)).to(tl.int64), 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        seen_length_before = tl.minimum(length_before, 1024)
+        seen_start_before = tl.sum(tl.where(every < first_row, seen_length_before, 0))
+        req_before = tl.sum(tl.where(every < first_row, (8 * (length_before + 8)).to(tl.int64), 0))
         req_before_2 = tl.sum(tl.where(every < first_row, tl.full((), 8, tl.int64), 0))
-        entry_start_before = tl.sum(tl.where(every < first_row, length_2, 0))
+        entry_start_before = tl.sum(tl.where(every < first_row, length_before, 0))
         # kv_indptr=entry.indptr
         entry_start = entry_start_before + tl.cumsum(req_count, 0) - req_count
         req_count_2 = tl.where(req_live, tl.full((), 8, tl.int64), 0)
         req_sum = req_before_2 + tl.cumsum(req_count_2, 0) - req_count_2
         req_count_3 = tl.where(req_live, (8 * (length + 8)).to(tl.int64), 0)
         req_sum_2 = req_before + tl.cumsum(req_count_3, 0) - req_count_3
-        seen_length_2 = tl.minimum(length, 1024)
-        req_count_4 = tl.where(req_live, seen_length_2, 0)
+        seen_length = tl.minimum(length, 1024)
+        req_count_4 = tl.where(req_live, seen_length, 0)
         seen_start = seen_start_before + tl.cumsum(req_count_4, 0) - req_count_4
         # first = length - seen.length
-        first_2 = length - seen_length_2
+        first_2 = length - seen_length
         tl.store(kv_indptr_ptr + req, entry_start, mask=req_live)
         tl.store(qo_indptr_ptr + req, req_sum, mask=req_live)
         tl.store(mask_indptr_ptr + req, req_sum_2, mask=req_live)
@@ -79,9 +79,9 @@ def sglang_triton_entry(
         # length = i32(seq_lens)
         length = seq_lens.to(tl.int32)
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        entry_start_before = tl.sum(tl.where(every < req, length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        entry_start_before = tl.sum(tl.where(every < req, length_before, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, length, 1024):
@@ -117,10 +117,10 @@ def sglang_triton_seen(
         length = seq_lens.to(tl.int32)
         seen_length = tl.minimum(length, 1024)
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        length_2 = seq_lens_2.to(tl.int32)
-        seen_length_2 = tl.minimum(length_2, 1024)
-        seen_start_before = tl.sum(tl.where(every < req, seen_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        length_before = seq_lens_before.to(tl.int32)
+        seen_length_before = tl.minimum(length_before, 1024)
+        seen_start_before = tl.sum(tl.where(every < req, seen_length_before, 0))
         req_pool_indices = tl.load(req_pool_indices_ptr + req)
         # first = length - seen.length
         first_2 = length - seen_length

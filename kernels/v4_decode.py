@@ -60,42 +60,42 @@ def v4_decode_tok(
         for above in range(0, req_before, 128):
             every = above + tl.arange(0, 128)[:, None]
             tok_each = tl.arange(0, 8)[None, :]
-            query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
-            tok_counted = (every < req_before) & (tok_each < query_len_2)
-            ctx_sched = tl.load(ctx_sched_ptr + every, mask=every < req_before, other=0)
-            num_rejected = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
+            query_len_before = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+            tok_counted = (every < req_before) & (tok_each < query_len_before)
+            ctx_sched_before = tl.load(ctx_sched_ptr + every, mask=every < req_before, other=0)
+            num_rejected_before = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
             # ctx = mp.expect(ctx_sched - num_rejected, 0, longest)
-            ctx = tl.maximum(ctx_sched - num_rejected, 0)
+            ctx_before = tl.maximum(ctx_sched_before - num_rejected_before, 0)
             # last = mp.expect(ctx - query_len + tok.offset, 0, longest - 1)
-            last = tl.maximum(ctx - query_len_2 + tok_each, 0)
+            last_before = tl.maximum(ctx_before - query_len_before + tok_each, 0)
             # writes = last >= mp.maximum(ctx - taps, 0)
-            writes = tl.maximum(ctx - 128, 0) <= last
-            write_128_start_before_parts = write_128_start_before_parts + tl.where(tok_counted, writes.to(tl.int32), 0)
-            tok_start_before_parts = tok_start_before_parts + tl.where(every < req_before, query_len_2, 0)
-            tok_value = last + 1
+            writes_before = tl.maximum(ctx_before - 128, 0) <= last_before
+            write_128_start_before_parts = write_128_start_before_parts + tl.where(tok_counted, writes_before.to(tl.int32), 0)
+            tok_start_before_parts = tok_start_before_parts + tl.where(every < req_before, query_len_before, 0)
+            tok_value_before = last_before + 1
             # closes = (last + 1) % ratio == 0
-            closes = tok_value % 128 == 0
-            compress_128_start_before_parts = compress_128_start_before_parts + tl.where(tok_counted, closes.to(tl.int32), 0)
-            req_value = ctx - 8
-            writes_2 = tl.maximum(req_value, 0) <= last
-            write_4_start_before_parts = write_4_start_before_parts + tl.where(tok_counted, writes_2.to(tl.int32), 0)
-            closes_2 = tok_value % 4 == 0
-            compress_4_start_before_parts = compress_4_start_before_parts + tl.where(tok_counted, closes_2.to(tl.int32), 0)
-            hca_head_length = ctx // 128
+            closes_before = tok_value_before % 128 == 0
+            compress_128_start_before_parts = compress_128_start_before_parts + tl.where(tok_counted, closes_before.to(tl.int32), 0)
+            req_value_before = ctx_before - 8
+            writes_before_2 = tl.maximum(req_value_before, 0) <= last_before
+            write_4_start_before_parts = write_4_start_before_parts + tl.where(tok_counted, writes_before_2.to(tl.int32), 0)
+            closes_before_2 = tok_value_before % 4 == 0
+            compress_4_start_before_parts = compress_4_start_before_parts + tl.where(tok_counted, closes_before_2.to(tl.int32), 0)
+            hca_head_length_before = ctx_before // 128
             # pos = mp.expect(ctx - q + tok.offset, 0, longest - 1)
-            pos = tl.maximum(req_value + tok_each, 0)
-            tok_value_2 = pos + 1
+            pos_before = tl.maximum(req_value_before + tok_each, 0)
+            tok_value_before_2 = pos_before + 1
             # seen = mp.minimum(pos + 1, window)
-            seen = tl.minimum(tok_value_2, 128)
-            hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted, hca_head_length + seen, 0)
+            seen_before = tl.minimum(tok_value_before_2, 128)
+            hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted, hca_head_length_before + seen_before, 0)
             # csa_entries = ctx // CSA
-            csa_entries = ctx // 4
+            csa_entries_before = ctx_before // 4
             # visible = mp.minimum((pos + 1) // CSA, csa_entries)
-            visible = tl.minimum(tok_value_2 // 4, csa_entries)
+            visible_before = tl.minimum(tok_value_before_2 // 4, csa_entries_before)
             # csa = mp.pieces(tok, head=mp.minimum(visible, model.topk), window=seen)
-            head = tl.minimum(visible, 1024)
-            csa_start_before_parts = csa_start_before_parts + tl.where(tok_counted, head + seen, 0)
-            swa_start_before_parts = swa_start_before_parts + tl.where(tok_counted, seen, 0)
+            head_before = tl.minimum(visible_before, 1024)
+            csa_start_before_parts = csa_start_before_parts + tl.where(tok_counted, head_before + seen_before, 0)
+            swa_start_before_parts = swa_start_before_parts + tl.where(tok_counted, seen_before, 0)
         write_128_start_before = tl.sum(write_128_start_before_parts)
         tok_start_before = tl.sum(tok_start_before_parts)
         compress_128_start_before = tl.sum(compress_128_start_before_parts)
@@ -107,84 +107,84 @@ def v4_decode_tok(
         req_count = tl.where(req_live & (tok_offset == 7), query_len, 0)
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tok_index = tok_start + tok_offset
-        ctx_sched_2 = tl.load(ctx_sched_ptr + req, mask=req_live, other=0)
-        num_rejected_2 = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
-        ctx_2 = tl.maximum(ctx_sched_2 - num_rejected_2, 0)
-        req_value_2 = ctx_2 - 8
-        tok_value_3 = req_value_2 + tok_offset
-        pos_2 = tl.maximum(tok_value_3, 0)
-        tok_value_4 = pos_2 + 1
-        seen_2 = tl.minimum(tok_value_4, 128)
-        tok_count = tl.where(tok_live, seen_2, 0)
+        ctx_sched = tl.load(ctx_sched_ptr + req, mask=req_live, other=0)
+        num_rejected = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
+        ctx = tl.maximum(ctx_sched - num_rejected, 0)
+        req_value = ctx - 8
+        tok_value = req_value + tok_offset
+        pos = tl.maximum(tok_value, 0)
+        tok_value_2 = pos + 1
+        seen = tl.minimum(tok_value_2, 128)
+        tok_count = tl.where(tok_live, seen, 0)
         swa_start = swa_start_before + tl.cumsum(tok_count, 0) - tok_count
-        csa_entries_2 = ctx_2 // 4
-        visible_2 = tl.minimum(tok_value_4 // 4, csa_entries_2)
-        head_2 = tl.minimum(visible_2, 1024)
-        tok_count_2 = tl.where(tok_live, head_2 + seen_2, 0)
+        csa_entries = ctx // 4
+        visible = tl.minimum(tok_value_2 // 4, csa_entries)
+        head = tl.minimum(visible, 1024)
+        tok_count_2 = tl.where(tok_live, head + seen, 0)
         csa_start = csa_start_before + tl.cumsum(tok_count_2, 0) - tok_count_2
-        hca_head_length_2 = ctx_2 // 128
-        tok_count_3 = tl.where(tok_live, hca_head_length_2 + seen_2, 0)
+        hca_head_length = ctx // 128
+        tok_count_3 = tl.where(tok_live, hca_head_length + seen, 0)
         hca_start = hca_start_before + tl.cumsum(tok_count_3, 0) - tok_count_3
         group = tl.load(group_ptr + req, mask=req_live, other=0)
         # slot = rows.slots - 1 - group
         slot = 17967 - group
-        req_value_3 = slot * 926
+        req_value_2 = slot * 926
         # cell = pos % ring
-        cell_2 = pos_2 % 135
+        cell_2 = pos % 135
         # run = cell // own.stride * own.run_rows + cell % own.stride
         run = cell_2 // 64 * 192 + cell_2 % 64
         run_2 = cell_2 // 2 * 4 + cell_2 % 2
-        tok_value_5 = ctx_2 - query_len + tok_offset
-        last_2 = tl.maximum(tok_value_5, 0)
-        tok_value_6 = last_2 + 1
-        closes_3 = tok_value_6 % 4 == 0
-        tok_count_4 = tl.where(tok_live, closes_3.to(tl.int32), 0)
+        tok_value_3 = ctx - query_len + tok_offset
+        last = tl.maximum(tok_value_3, 0)
+        tok_value_4 = last + 1
+        closes = tok_value_4 % 4 == 0
+        tok_count_4 = tl.where(tok_live, closes.to(tl.int32), 0)
         compress_4_start = compress_4_start_before + tl.cumsum(tok_count_4, 0) - tok_count_4
-        tok_value_7 = compress_4_start * 4
-        tok_value_8 = 7 - tok_offset
-        writes_3 = tl.maximum(req_value_2, 0) <= last_2
-        tok_count_5 = tl.where(tok_live, writes_3.to(tl.int32), 0)
+        tok_value_5 = compress_4_start * 4
+        tok_value_6 = 7 - tok_offset
+        writes = tl.maximum(req_value, 0) <= last
+        tok_count_5 = tl.where(tok_live, writes.to(tl.int32), 0)
         write_4_start = write_4_start_before + tl.cumsum(tok_count_5, 0) - tok_count_5
-        tok_value_9 = write_4_start * 4
-        closes_4 = tok_value_6 % 128 == 0
-        tok_count_6 = tl.where(tok_live, closes_4.to(tl.int32), 0)
+        tok_value_7 = write_4_start * 4
+        closes_2 = tok_value_4 % 128 == 0
+        tok_count_6 = tl.where(tok_live, closes_2.to(tl.int32), 0)
         compress_128_start = compress_128_start_before + tl.cumsum(tok_count_6, 0) - tok_count_6
-        tok_value_10 = compress_128_start * 4
-        tok_value_11 = 127 - tok_offset
-        writes_4 = tl.maximum(ctx_2 - 128, 0) <= last_2
-        tok_count_7 = tl.where(tok_live, writes_4.to(tl.int32), 0)
+        tok_value_8 = compress_128_start * 4
+        tok_value_9 = 127 - tok_offset
+        writes_2 = tl.maximum(ctx - 128, 0) <= last
+        tok_count_7 = tl.where(tok_live, writes_2.to(tl.int32), 0)
         write_128_start = write_128_start_before + tl.cumsum(tok_count_7, 0) - tok_count_7
-        tok_value_12 = write_128_start * 4
-        tl.store(positions_ptr + tok_index, pos_2.to(tl.int64), mask=tok_live)
+        tok_value_10 = write_128_start * 4
+        tl.store(positions_ptr + tok_index, pos.to(tl.int64), mask=tok_live)
         tl.store(batch_id_per_token_ptr + tok_index, req, mask=tok_live)
         tl.store(kv_indptr_swa_ptr + tok_index, swa_start, mask=tok_live)
         tl.store(kv_indptr_csa_ptr + tok_index, csa_start, mask=tok_live)
         tl.store(kv_indptr_hca_ptr + tok_index, hca_start, mask=tok_live)
         tl.store(qo_indptr_ptr + tok_index, tok_index, mask=tok_live)
-        tl.store(n_committed_per_token_ptr + tok_index, visible_2, mask=tok_live)
-        tl.store(swa_dest_swa_ptr + tok_index, req_value_3 + cell_2, mask=tok_live)
-        tl.store(swa_dest_csa_ptr + tok_index, req_value_3 + 402 + run, mask=tok_live)
-        tl.store(swa_dest_hca_ptr + tok_index, req_value_3 + 135 + run_2, mask=tok_live)
-        tl.store(compress_plan_4_ptr + tok_value_7, tok_index, mask=tok_live & closes_3)
-        tl.store(compress_plan_4_ptr + tok_value_7 + 1, req, mask=tok_live & closes_3)
-        tl.store(compress_plan_4_ptr + tok_value_7 + 2, last_2, mask=tok_live & closes_3)
-        tl.store(compress_plan_4_ptr + tok_value_7 + 3, tok_value_8, mask=tok_live & closes_3)
-        tl.store(write_plan_4_ptr + tok_value_9, tok_index, mask=tok_live & writes_3)
-        tl.store(write_plan_4_ptr + tok_value_9 + 1, req, mask=tok_live & writes_3)
-        tl.store(write_plan_4_ptr + tok_value_9 + 2, last_2, mask=tok_live & writes_3)
-        tl.store(write_plan_4_ptr + tok_value_9 + 3, tok_value_8, mask=tok_live & writes_3)
-        tl.store(compress_plan_128_ptr + tok_value_10, tok_index, mask=tok_live & closes_4)
-        tl.store(compress_plan_128_ptr + tok_value_10 + 1, req, mask=tok_live & closes_4)
-        tl.store(compress_plan_128_ptr + tok_value_10 + 2, last_2, mask=tok_live & closes_4)
-        tl.store(compress_plan_128_ptr + tok_value_10 + 3, tok_value_11, mask=tok_live & closes_4)
-        tl.store(write_plan_128_ptr + tok_value_12, tok_index, mask=tok_live & writes_4)
-        tl.store(write_plan_128_ptr + tok_value_12 + 1, req, mask=tok_live & writes_4)
-        tl.store(write_plan_128_ptr + tok_value_12 + 2, last_2, mask=tok_live & writes_4)
-        tl.store(write_plan_128_ptr + tok_value_12 + 3, tok_value_11, mask=tok_live & writes_4)
+        tl.store(n_committed_per_token_ptr + tok_index, visible, mask=tok_live)
+        tl.store(swa_dest_swa_ptr + tok_index, req_value_2 + cell_2, mask=tok_live)
+        tl.store(swa_dest_csa_ptr + tok_index, req_value_2 + 402 + run, mask=tok_live)
+        tl.store(swa_dest_hca_ptr + tok_index, req_value_2 + 135 + run_2, mask=tok_live)
+        tl.store(compress_plan_4_ptr + tok_value_5, tok_index, mask=tok_live & closes)
+        tl.store(compress_plan_4_ptr + tok_value_5 + 1, req, mask=tok_live & closes)
+        tl.store(compress_plan_4_ptr + tok_value_5 + 2, last, mask=tok_live & closes)
+        tl.store(compress_plan_4_ptr + tok_value_5 + 3, tok_value_6, mask=tok_live & closes)
+        tl.store(write_plan_4_ptr + tok_value_7, tok_index, mask=tok_live & writes)
+        tl.store(write_plan_4_ptr + tok_value_7 + 1, req, mask=tok_live & writes)
+        tl.store(write_plan_4_ptr + tok_value_7 + 2, last, mask=tok_live & writes)
+        tl.store(write_plan_4_ptr + tok_value_7 + 3, tok_value_6, mask=tok_live & writes)
+        tl.store(compress_plan_128_ptr + tok_value_8, tok_index, mask=tok_live & closes_2)
+        tl.store(compress_plan_128_ptr + tok_value_8 + 1, req, mask=tok_live & closes_2)
+        tl.store(compress_plan_128_ptr + tok_value_8 + 2, last, mask=tok_live & closes_2)
+        tl.store(compress_plan_128_ptr + tok_value_8 + 3, tok_value_9, mask=tok_live & closes_2)
+        tl.store(write_plan_128_ptr + tok_value_10, tok_index, mask=tok_live & writes_2)
+        tl.store(write_plan_128_ptr + tok_value_10 + 1, req, mask=tok_live & writes_2)
+        tl.store(write_plan_128_ptr + tok_value_10 + 2, last, mask=tok_live & writes_2)
+        tl.store(write_plan_128_ptr + tok_value_10 + 3, tok_value_9, mask=tok_live & writes_2)
         # outside [0, 131071]
-        count(flags_ptr + 1, tok_live & (tok_value_3 < 0))
+        count(flags_ptr + 1, tok_live & (tok_value < 0))
         # outside [0, 131071]
-        count(flags_ptr + 2, tok_live & (tok_value_5 < 0))
+        count(flags_ptr + 2, tok_live & (tok_value_3 < 0))
 
 
 @triton.jit
@@ -215,8 +215,8 @@ def v4_decode_req(
         query_len = tl.load(query_len_ptr + req, mask=req_live, other=0)
         req_count = tl.where(req_live, query_len, 0)
         every = tl.arange(0, 1024)
-        query_len_2 = tl.load(query_len_ptr + every, mask=every < first_row, other=0)
-        tok_start_before = tl.sum(tl.where(every < first_row, query_len_2, 0))
+        query_len_before = tl.load(query_len_ptr + every, mask=every < first_row, other=0)
+        tok_start_before = tl.sum(tl.where(every < first_row, query_len_before, 0))
         # cu_seqlens_q=tok.indptr
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         ctx_sched = tl.load(ctx_sched_ptr + req, mask=req_live, other=0)
@@ -252,18 +252,23 @@ def v4_decode_col(
     block_table_ptr,
     block_table_stride,
 ):
-    """block_tables: one row of req a program, col in its lanes."""
+    """block_tables: 4 rows of req a program, col in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size, 528):
-        req = tl.cast(block, tl.int32)
-        col_offset = tl.arange(0, 512)
-        col_index = req * 512 + col_offset
-        num_blocks = tl.load(num_blocks_ptr + req)
-        holds = col_offset < num_blocks
-        block_table = tl.load(block_table_ptr + req * block_table_stride + col_offset, mask=holds, other=0)
-        # table = mp.where(col.offset < num_blocks, block_table[req, col.offset], 0)
-        table = tl.where(holds, block_table, 0)
-        tl.store(block_tables_ptr + col_index, table)
+    split = program % 2
+    block = program // 2
+    if block * 4 < req_size:
+        first_row = block * 4
+        req = first_row + tl.arange(0, 4)[:, None]
+        req_live = req < req_size
+        num_blocks = tl.load(num_blocks_ptr + req, mask=req_live, other=0)
+        for col_first in range(split * 64, 512, 128):
+            col_offset = col_first + tl.arange(0, 64)[None, :]
+            col_index = req * 512 + col_offset
+            holds = col_offset < num_blocks
+            block_table = tl.load(block_table_ptr + req * block_table_stride + col_offset, mask=req_live & holds, other=0)
+            # table = mp.where(col.offset < num_blocks, block_table[req, col.offset], 0)
+            table = tl.where(holds, block_table, 0)
+            tl.store(block_tables_ptr + col_index, table, mask=req_live)
 
 
 @triton.jit
@@ -288,8 +293,8 @@ def v4_decode_token_col(
         tok_live = req_live & (tok_offset < query_len)
         req_before = first_row // 8
         every = tl.arange(0, 1024)
-        query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
-        tok_start_before = tl.sum(tl.where(every < req_before, query_len_2, 0))
+        query_len_before = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+        tok_start_before = tl.sum(tl.where(every < req_before, query_len_before, 0))
         req_count = tl.where(req_live & (tok_offset == 7), query_len, 0)
         tok_start = tok_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(req_count), 0), 1, keep_dims=True)
         tok_index = tok_start + tok_offset
@@ -344,24 +349,24 @@ def v4_decode_swa(
         for above in range(0, req_before, 128):
             every = above + tl.arange(0, 128)[:, None]
             tok_each = tl.arange(0, 8)[None, :]
-            query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
-            tok_counted = (every < req_before) & (tok_each < query_len_2)
-            ctx_sched_2 = tl.load(ctx_sched_ptr + every, mask=every < req_before, other=0)
-            num_rejected_2 = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
-            ctx_2 = tl.maximum(ctx_sched_2 - num_rejected_2, 0)
-            hca_head_length = ctx_2 // 128
-            pos_2 = tl.maximum(ctx_2 - 8 + tok_each, 0)
-            tok_value_2 = pos_2 + 1
-            seen_2 = tl.minimum(tok_value_2, 128)
-            hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted, hca_head_length + seen_2, 0)
+            query_len_before = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+            tok_counted = (every < req_before) & (tok_each < query_len_before)
+            ctx_sched_before = tl.load(ctx_sched_ptr + every, mask=every < req_before, other=0)
+            num_rejected_before = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
+            ctx_before = tl.maximum(ctx_sched_before - num_rejected_before, 0)
+            hca_head_length_before = ctx_before // 128
+            pos_before = tl.maximum(ctx_before - 8 + tok_each, 0)
+            tok_value_before = pos_before + 1
+            seen_before = tl.minimum(tok_value_before, 128)
+            hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted, hca_head_length_before + seen_before, 0)
             # csa_entries = ctx // CSA
-            csa_entries = ctx_2 // 4
+            csa_entries_before = ctx_before // 4
             # visible = mp.minimum((pos + 1) // CSA, csa_entries)
-            visible = tl.minimum(tok_value_2 // 4, csa_entries)
+            visible_before = tl.minimum(tok_value_before // 4, csa_entries_before)
             # csa = mp.pieces(tok, head=mp.minimum(visible, model.topk), window=seen)
-            head = tl.minimum(visible, 1024)
-            csa_start_before_parts = csa_start_before_parts + tl.where(tok_counted, head + seen_2, 0)
-            swa_start_before_parts = swa_start_before_parts + tl.where(tok_counted, seen_2, 0)
+            head_before = tl.minimum(visible_before, 1024)
+            csa_start_before_parts = csa_start_before_parts + tl.where(tok_counted, head_before + seen_before, 0)
+            swa_start_before_parts = swa_start_before_parts + tl.where(tok_counted, seen_before, 0)
         hca_start_before = tl.sum(hca_start_before_parts)
         csa_start_before = tl.sum(csa_start_before_parts)
         swa_start_before = tl.sum(swa_start_before_parts)
@@ -371,27 +376,27 @@ def v4_decode_swa(
         # slot = rows.slots - 1 - group
         slot = 17967 - group
         req_value = slot * 926
-        tok_value_3 = pos - seen + 1
-        csa_entries_2 = ctx // 4
-        visible_2 = tl.minimum(tok_value // 4, csa_entries_2)
-        head_2 = tl.minimum(visible_2, 1024)
-        tok_count_2 = tl.where(tok_live, head_2 + seen, 0)
+        tok_value_2 = pos - seen + 1
+        csa_entries = ctx // 4
+        visible = tl.minimum(tok_value // 4, csa_entries)
+        head = tl.minimum(visible, 1024)
+        tok_count_2 = tl.where(tok_live, head + seen, 0)
         csa_start = csa_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(tok_count_2), 0), 1, keep_dims=True)
-        hca_head_length_2 = ctx // 128
-        tok_count_3 = tl.where(tok_live, hca_head_length_2 + seen, 0)
+        hca_head_length = ctx // 128
+        tok_count_3 = tl.where(tok_live, hca_head_length + seen, 0)
         hca_start = hca_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(tok_count_3), 0), 1, keep_dims=True)
         for swa_first in range(0, tl.max(seen), 64):
             swa_offset = swa_first + tl.arange(0, 64)[None, :]
             swa_live = tok_live & (swa_offset < seen)
             swa_index = swa_start + swa_offset
             # cell = pos % ring
-            cell_2 = (tok_value_3 + swa_offset) % 135
-            csa_window_index = csa_start + head_2 + swa_offset
-            cell_3 = (tok_value_3 + swa_offset) % 135
+            cell_2 = (tok_value_2 + swa_offset) % 135
+            csa_window_index = csa_start + head + swa_offset
+            cell_3 = (tok_value_2 + swa_offset) % 135
             # run = cell // own.stride * own.run_rows + cell % own.stride
             run = cell_3 // 64 * 192 + cell_3 % 64
-            hca_window_index = hca_start + hca_head_length_2 + swa_offset
-            cell_4 = (tok_value_3 + swa_offset) % 135
+            hca_window_index = hca_start + hca_head_length + swa_offset
+            cell_4 = (tok_value_2 + swa_offset) % 135
             run_2 = cell_4 // 2 * 4 + cell_4 % 2
             tl.store(kv_indices_swa_ptr + swa_index, req_value + cell_2, mask=swa_live)
             tl.store(kv_indices_csa_ptr + csa_window_index, req_value + 402 + run, mask=swa_live)
@@ -410,46 +415,52 @@ def v4_decode_hca_head(
     block_table_ptr,
     block_table_stride,
 ):
-    """kv_indices_hca: one row of req x tok a program, hca_head in its lanes."""
+    """kv_indices_hca: 16 rows of req x tok a program, hca_head in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    for block in range(program, req_size * 8, 528):
-        row = tl.cast(block, tl.int32)
+    if program * 16 < req_size * 8:
+        first_row = program * 16
+        row = first_row + tl.arange(0, 16)[:, None]
         tok_offset = row % 8
         req = row // 8
-        query_len = tl.load(query_len_ptr + req)
-        ctx_sched = tl.load(ctx_sched_ptr + req)
-        num_rejected = tl.load(num_rejected_ptr + req)
+        req_live = req < req_size
+        query_len = tl.load(query_len_ptr + req, mask=req_live, other=0)
+        tok_live = req_live & (tok_offset < query_len)
+        ctx_sched = tl.load(ctx_sched_ptr + req, mask=req_live, other=0)
+        num_rejected = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
         # ctx = mp.expect(ctx_sched - num_rejected, 0, longest)
         ctx = tl.maximum(ctx_sched - num_rejected, 0)
         hca_head_length = ctx // 128
-        req_before = tl.cdiv(row, 8)
+        req_before = first_row // 8
         hca_start_before_parts = tl.full([128, 8], 0, tl.int32)
         for above in range(0, req_before, 128):
             every = above + tl.arange(0, 128)[:, None]
             tok_each = tl.arange(0, 8)[None, :]
-            query_len_2 = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
-            tok_counted = (every < req_before) & (tok_each < query_len_2)
-            ctx_sched_2 = tl.load(ctx_sched_ptr + every, mask=every < req_before, other=0)
-            num_rejected_2 = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
-            ctx_2 = tl.maximum(ctx_sched_2 - num_rejected_2, 0)
-            hca_head_length_2 = ctx_2 // 128
+            query_len_before = tl.load(query_len_ptr + every, mask=every < req_before, other=0)
+            tok_counted = (every < req_before) & (tok_each < query_len_before)
+            ctx_sched_before = tl.load(ctx_sched_ptr + every, mask=every < req_before, other=0)
+            num_rejected_before = tl.load(num_rejected_ptr + every, mask=every < req_before, other=0)
+            ctx_before = tl.maximum(ctx_sched_before - num_rejected_before, 0)
+            hca_head_length_before = ctx_before // 128
             # pos = mp.expect(ctx - q + tok.offset, 0, longest - 1)
-            pos = tl.maximum(ctx_2 - 8 + tok_each, 0)
+            pos_before = tl.maximum(ctx_before - 8 + tok_each, 0)
             # seen = mp.minimum(pos + 1, window)
-            seen = tl.minimum(pos + 1, 128)
-            hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted & (every * 8 + tok_each < row), hca_head_length_2 + seen, 0)
+            seen_before = tl.minimum(pos_before + 1, 128)
+            hca_start_before_parts = hca_start_before_parts + tl.where(tok_counted, hca_head_length_before + seen_before, 0)
         hca_start_before = tl.sum(hca_start_before_parts)
-        num_blocks = tl.load(num_blocks_ptr + req)
-        if tok_offset < query_len:
-            for hca_head_first in range(0, hca_head_length, 512):
-                hca_head_offset = hca_head_first + tl.arange(0, 512)
-                hca_head_live = hca_head_offset < hca_head_length
-                hca_head_value = hca_head_offset // 2
-                holds = hca_head_value < num_blocks
-                block_table = tl.load(block_table_ptr + req * block_table_stride + hca_head_value, mask=hca_head_live & holds, other=0)
-                # head = blocks(entry // of_block) * rows.envelope_rows + entry % of_block
-                head = tl.where(holds, block_table, 0) * 196 + hca_head_offset % 2
-                tl.store(kv_indices_hca_ptr + hca_start_before + hca_head_offset, head, mask=hca_head_live)
+        pos = tl.maximum(ctx - 8 + tok_offset, 0)
+        seen = tl.minimum(pos + 1, 128)
+        tok_count = tl.where(tok_live, hca_head_length + seen, 0)
+        hca_start = hca_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(tok_count), 0), 1, keep_dims=True)
+        num_blocks = tl.load(num_blocks_ptr + req, mask=req_live, other=0)
+        for hca_head_first in range(0, tl.max(hca_head_length), 64):
+            hca_head_offset = hca_head_first + tl.arange(0, 64)[None, :]
+            hca_head_live = tok_live & (hca_head_offset < hca_head_length)
+            hca_head_value = hca_head_offset // 2
+            holds = hca_head_value < num_blocks
+            block_table = tl.load(block_table_ptr + req * block_table_stride + hca_head_value, mask=hca_head_live & holds, other=0)
+            # head = blocks(entry // of_block) * rows.envelope_rows + entry % of_block
+            head = tl.where(holds, block_table, 0) * 196 + hca_head_offset % 2
+            tl.store(kv_indices_hca_ptr + hca_start + hca_head_offset, head, mask=hca_head_live)
 
 
 @triton.jit
@@ -522,39 +533,39 @@ def v4_decode_req_sums(
         req_before_2_parts = tl.full([128, 1], 0, tl.int32)
         for above in range(0, first_row, 128):
             every = above + tl.arange(0, 128)[:, None]
-            query_len = tl.load(query_len_ptr + every, mask=every < first_row, other=0)
+            query_len_before = tl.load(query_len_ptr + every, mask=every < first_row, other=0)
             tok_offset = tl.arange(0, 8)[None, :]
-            tok_counted = (every < first_row) & (tok_offset < query_len)
-            ctx_sched = tl.load(ctx_sched_ptr + every, mask=every < first_row, other=0)
-            num_rejected = tl.load(num_rejected_ptr + every, mask=every < first_row, other=0)
+            tok_counted = (every < first_row) & (tok_offset < query_len_before)
+            ctx_sched_before = tl.load(ctx_sched_ptr + every, mask=every < first_row, other=0)
+            num_rejected_before = tl.load(num_rejected_ptr + every, mask=every < first_row, other=0)
             # ctx = mp.expect(ctx_sched - num_rejected, 0, longest)
-            ctx = tl.maximum(ctx_sched - num_rejected, 0)
+            ctx_before = tl.maximum(ctx_sched_before - num_rejected_before, 0)
             # last = mp.expect(ctx - query_len + tok.offset, 0, longest - 1)
-            last = tl.maximum(ctx - query_len + tok_offset, 0)
-            tok_value = last + 1
+            last_before = tl.maximum(ctx_before - query_len_before + tok_offset, 0)
+            tok_value_before = last_before + 1
             # closes = (last + 1) % ratio == 0
-            closes = tok_value % 128 == 0
-            tok_sum = tl.sum(tl.where(tok_counted, closes.to(tl.int32), 0), 1, keep_dims=True)
+            closes_before = tok_value_before % 128 == 0
+            tok_sum = tl.sum(tl.where(tok_counted, closes_before.to(tl.int32), 0), 1, keep_dims=True)
             req_before_parts = req_before_parts + tl.where(every < first_row, tok_sum, 0)
-            closes_2 = tok_value % 4 == 0
-            tok_sum_2 = tl.sum(tl.where(tok_counted, closes_2.to(tl.int32), 0), 1, keep_dims=True)
+            closes_before_2 = tok_value_before % 4 == 0
+            tok_sum_2 = tl.sum(tl.where(tok_counted, closes_before_2.to(tl.int32), 0), 1, keep_dims=True)
             req_before_2_parts = req_before_2_parts + tl.where(every < first_row, tok_sum_2, 0)
         req_before = tl.sum(req_before_parts)
         req_before_2 = tl.sum(req_before_2_parts)
-        query_len_2 = tl.load(query_len_ptr + req, mask=req_live, other=0)
+        query_len = tl.load(query_len_ptr + req, mask=req_live, other=0)
         tok_offset_2 = tl.arange(0, 8)[None, :]
-        tok_counted_2 = req_live & (tok_offset_2 < query_len_2)
-        ctx_sched_2 = tl.load(ctx_sched_ptr + req, mask=req_live, other=0)
-        num_rejected_2 = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
-        ctx_2 = tl.maximum(ctx_sched_2 - num_rejected_2, 0)
-        last_2 = tl.maximum(ctx_2 - query_len_2 + tok_offset_2, 0)
-        tok_value_2 = last_2 + 1
-        closes_3 = tok_value_2 % 4 == 0
-        tok_sum_3 = tl.sum(tl.where(tok_counted_2, closes_3.to(tl.int32), 0), 1, keep_dims=True)
+        tok_counted_2 = req_live & (tok_offset_2 < query_len)
+        ctx_sched = tl.load(ctx_sched_ptr + req, mask=req_live, other=0)
+        num_rejected = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
+        ctx = tl.maximum(ctx_sched - num_rejected, 0)
+        last = tl.maximum(ctx - query_len + tok_offset_2, 0)
+        tok_value = last + 1
+        closes = tok_value % 4 == 0
+        tok_sum_3 = tl.sum(tl.where(tok_counted_2, closes.to(tl.int32), 0), 1, keep_dims=True)
         req_count = tl.where(req_live, tok_sum_3, 0)
         req_sum = req_before_2 + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
-        closes_4 = tok_value_2 % 128 == 0
-        tok_sum_4 = tl.sum(tl.where(tok_counted_2, closes_4.to(tl.int32), 0), 1, keep_dims=True)
+        closes_2 = tok_value % 128 == 0
+        tok_sum_4 = tl.sum(tl.where(tok_counted_2, closes_2.to(tl.int32), 0), 1, keep_dims=True)
         req_count_2 = tl.where(req_live, tok_sum_4, 0)
         req_sum_2 = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count_2), 0), 1, keep_dims=True)
         tl.store(cu_compress_4_ptr + req, req_sum, mask=req_live)
@@ -907,7 +918,7 @@ def v4_decode(
     cu_compress_128_ptr,  # int32[req + 1], tail: the total
     flags_ptr,  # int32[3]: broken promises, counted
 ):
-    """2259 programs; each kind of work takes a range of them."""
+    """2227 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         v4_decode_tok(
@@ -923,71 +934,71 @@ def v4_decode(
             ctx_sched_ptr, num_rejected_ptr, state_slot_out_ptr, group_ptr, state_slot_in_ptr,
             fork_src_ptr, n_committed_csa_per_seq_ptr, n_committed_hca_per_seq_ptr, flags_ptr,
         )
-    elif program < 600:
+    elif program < 584:
         v4_decode_col(
             program - 72, req_size_ptr, block_tables_ptr, num_blocks_ptr, block_table_ptr,
             block_table_stride,
         )
-    elif program < 1112:
+    elif program < 1096:
         v4_decode_token_col(
-            program - 600, req_size_ptr, query_len_ptr, block_tables_per_token_ptr, num_blocks_ptr,
+            program - 584, req_size_ptr, query_len_ptr, block_tables_per_token_ptr, num_blocks_ptr,
             block_table_ptr, block_table_stride,
         )
-    elif program < 1624:
+    elif program < 1608:
         v4_decode_swa(
-            program - 1112, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 1096, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             kv_indices_swa_ptr, group_ptr, kv_indices_csa_ptr, kv_indices_hca_ptr,
         )
-    elif program < 2152:
+    elif program < 2120:
         v4_decode_hca_head(
-            program - 1624, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 1608, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             kv_indices_hca_ptr, num_blocks_ptr, block_table_ptr, block_table_stride,
         )
-    elif program < 2153:
+    elif program < 2121:
         v4_decode_batch(
-            program - 2152, num_compress_4_ptr, req_size_ptr, query_len_ptr, ctx_sched_ptr,
+            program - 2120, num_compress_4_ptr, req_size_ptr, query_len_ptr, ctx_sched_ptr,
             num_rejected_ptr, num_write_4_ptr, num_compress_128_ptr, num_write_128_ptr,
         )
-    elif program < 2185:
+    elif program < 2153:
         v4_decode_req_sums(
-            program - 2153, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2121, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             cu_compress_4_ptr, cu_compress_128_ptr,
         )
-    elif program < 2193:
+    elif program < 2161:
         v4_decode_tok_tail(
-            program - 2185, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2153, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, positions_ptr, batch_id_per_token_ptr, n_committed_per_token_ptr,
             kv_indptr_swa_ptr, kv_indptr_csa_ptr, kv_indptr_hca_ptr, qo_indptr_ptr,
         )
-    elif program < 2194:
+    elif program < 2162:
         v4_decode_req_tail(
-            program - 2193, req_size_ptr, graph_requests_ptr, cu_seqlens_q_ptr, query_len_ptr,
+            program - 2161, req_size_ptr, graph_requests_ptr, cu_seqlens_q_ptr, query_len_ptr,
             ctx_sched_ptr, num_rejected_ptr, cu_compress_4_ptr, cu_compress_128_ptr,
             n_committed_csa_per_seq_ptr,
         )
-    elif program < 2227:
+    elif program < 2195:
         v4_decode_token_col_tail(
-            program - 2194, req_size_ptr, query_len_ptr, graph_requests_ptr,
+            program - 2162, req_size_ptr, query_len_ptr, graph_requests_ptr,
             block_tables_per_token_ptr,
         )
-    elif program < 2235:
+    elif program < 2203:
         v4_decode_compress_4_tail(
-            program - 2227, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2195, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, compress_plan_4_ptr,
         )
-    elif program < 2243:
+    elif program < 2211:
         v4_decode_write_4_tail(
-            program - 2235, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2203, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, write_plan_4_ptr,
         )
-    elif program < 2251:
+    elif program < 2219:
         v4_decode_compress_128_tail(
-            program - 2243, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2211, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, compress_plan_128_ptr,
         )
     else:
         v4_decode_write_128_tail(
-            program - 2251, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
+            program - 2219, req_size_ptr, query_len_ptr, ctx_sched_ptr, num_rejected_ptr,
             graph_requests_ptr, write_plan_128_ptr,
         )
 
@@ -1123,7 +1134,7 @@ def launch(
         cu_compress_128: int32[req + 1], tail: the total
         flags: int32[3]: broken promises, counted
     """
-    v4_decode[(2259,)](
+    v4_decode[(2227,)](
         ctx_sched,
         num_rejected,
         query_len,

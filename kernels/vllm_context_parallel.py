@@ -44,12 +44,12 @@ def vllm_context_parallel_tok(
         tok_live = req_live & (tok_offset < query_len_3)
         req_before = first_row // 8
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-        query_len_4 = query_start_loc_3 - query_start_loc_4
-        query_len_5 = tl.maximum(query_len_4, 0)
-        query_len_6 = tl.minimum(query_len_5, 8)
-        tok_start_before = tl.sum(tl.where(every < req_before, query_len_6, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        query_len_before = query_start_loc_before - query_start_loc_before_2
+        query_len_before_2 = tl.maximum(query_len_before, 0)
+        query_len_before_3 = tl.minimum(query_len_before_2, 8)
+        tok_start_before = tl.sum(tl.where(every < req_before, query_len_before_3, 0))
         req_count = tl.where(req_live & (tok_offset == 7), query_len_3, 0)
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tok_index = tok_start + tok_offset

@@ -58,10 +58,10 @@ def vllm_deepseek_v4_tok(
         tok_live = req_live & (tok_offset < tok_length)
         req_before = first_row // 8
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-        tok_length_2 = tl.minimum(tl.maximum(query_start_loc_3 - query_start_loc_4, 0), 8)
-        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        tok_length_before = tl.minimum(tl.maximum(query_start_loc_before - query_start_loc_before_2, 0), 8)
+        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_before, 0))
         req_count = tl.where(req_live & (tok_offset == 7), tok_length, 0)
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tok_index = tok_start + tok_offset
@@ -151,10 +151,10 @@ def vllm_deepseek_v4_decode_cell_128(
         tok_live = req_live & (tok_offset < tok_length)
         req_before = first_row // 8
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-        tok_length_2 = tl.minimum(tl.maximum(query_start_loc_3 - query_start_loc_4, 0), 8)
-        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        tok_length_before = tl.minimum(tl.maximum(query_start_loc_before - query_start_loc_before_2, 0), 8)
+        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_before, 0))
         req_count = tl.where(req_live & (tok_offset == 7), tok_length, 0)
         tok_start = tok_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(req_count), 0), 1, keep_dims=True)
         tok_index = tok_start + tok_offset
@@ -196,40 +196,44 @@ def vllm_deepseek_v4_entry(
     block_table_c128_ptr,
     block_table_c128_stride,
 ):
-    """c128a_decode_topk_indices: one row of req x tok a program, entry in its lanes."""
+    """c128a_decode_topk_indices: 16 rows of req x tok a program, entry in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     topk_width = tl.load(topk_width_ptr)
-    for block in range(program, req_size * 8, 1056):
-        row = tl.cast(block, tl.int32)
+    if program * 16 < req_size * 8:
+        first_row = program * 16
+        row = first_row + tl.arange(0, 16)[:, None]
         tok_offset = row % 8
         req = row // 8
-        query_start_loc = tl.load(query_start_loc_ptr + req + 1)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + req)
+        req_live = req < req_size
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
+        query_start_loc_2 = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
         tok_length = tl.minimum(tl.maximum(query_start_loc - query_start_loc_2, 0), 8)
-        req_before = row // 8
+        tok_live = req_live & (tok_offset < tok_length)
+        req_before = first_row // 8
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-        tok_length_2 = tl.minimum(tl.maximum(query_start_loc_3 - query_start_loc_4, 0), 8)
-        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
-        seq_lens = tl.load(seq_lens_ptr + req)
-        if tok_offset < tok_length:
-            tok_index = tok_start_before + tok_offset
-            # end = asked.context + axis.offset + 1
-            end = tl.maximum(seq_lens - tok_length, 0) + tok_offset + 1
-            # known = mp.minimum((pos + 1) // ratio, width)
-            known = tl.minimum(end // 128, topk_width)
-            for entry_first in range(0, tl.minimum(1024, topk_width), 512):
-                entry_offset = entry_first + tl.arange(0, 512)
-                holds = entry_offset < topk_width
-                entry_index = tok_index * 1024 + entry_offset
-                holds_2 = entry_offset < known
-                block_table_c128 = tl.load(block_table_c128_ptr + req * block_table_c128_stride + entry_offset // 2, mask=holds & holds_2, other=0)
-                # page = mp.maximum(pages[req, entry.offset // states], 0)
-                page = tl.maximum(block_table_c128, 0)
-                # listed = mp.where(entry.offset < known, page * states + entry.offset % states, -1)
-                listed = tl.where(holds_2, page * 2 + entry_offset % 2, -1)
-                tl.store(c128a_decode_topk_indices_ptr + entry_index, listed, mask=holds)
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        tok_length_before = tl.minimum(tl.maximum(query_start_loc_before - query_start_loc_before_2, 0), 8)
+        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_before, 0))
+        req_count = tl.where(req_live & (tok_offset == 7), tok_length, 0)
+        tok_start = tok_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(req_count), 0), 1, keep_dims=True)
+        tok_index = tok_start + tok_offset
+        seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
+        # end = asked.context + axis.offset + 1
+        end = tl.maximum(seq_lens - tok_length, 0) + tok_offset + 1
+        # known = mp.minimum((pos + 1) // ratio, width)
+        known = tl.minimum(end // 128, topk_width)
+        for entry_first in range(0, tl.minimum(1024, topk_width), 64):
+            entry_offset = entry_first + tl.arange(0, 64)[None, :]
+            holds = entry_offset < topk_width
+            entry_index = tok_index * 1024 + entry_offset
+            holds_2 = entry_offset < known
+            block_table_c128 = tl.load(block_table_c128_ptr + req * block_table_c128_stride + entry_offset // 2, mask=tok_live & (holds & holds_2), other=0)
+            # page = mp.maximum(pages[req, entry.offset // states], 0)
+            page = tl.maximum(block_table_c128, 0)
+            # listed = mp.where(entry.offset < known, page * states + entry.offset % states, -1)
+            listed = tl.where(holds_2, page * 2 + entry_offset % 2, -1)
+            tl.store(c128a_decode_topk_indices_ptr + entry_index, listed, mask=tok_live & holds)
 
 
 @triton.jit
@@ -278,10 +282,10 @@ def vllm_deepseek_v4_column(
         tok_live = req_live & (tok_offset < tok_length)
         req_before = first_row // 8
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-        tok_length_2 = tl.minimum(tl.maximum(query_start_loc_3 - query_start_loc_4, 0), 8)
-        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        tok_length_before = tl.minimum(tl.maximum(query_start_loc_before - query_start_loc_before_2, 0), 8)
+        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_before, 0))
         req_count = tl.where(req_live & (tok_offset == 7), tok_length, 0)
         tok_start = tok_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(req_count), 0), 1, keep_dims=True)
         tok_index = tok_start + tok_offset
@@ -429,7 +433,7 @@ def vllm_deepseek_v4(
     compressed_slot_mapping_ptr,  # int64[tok], tail: -1
     flags_ptr,  # int32[2]: broken promises, counted
 ):
-    """2226 programs; each kind of work takes a range of them."""
+    """1682 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         vllm_deepseek_v4_tok(
@@ -446,37 +450,37 @@ def vllm_deepseek_v4(
             program - 64, req_size_ptr, query_start_loc_ptr, decode_swa_indices_0_ptr,
             slot_mapping_0_ptr, seq_lens_ptr, block_table_0_ptr, block_table_0_stride,
         )
-    elif program < 1632:
+    elif program < 1088:
         vllm_deepseek_v4_entry(
             program - 576, req_size_ptr, query_start_loc_ptr, topk_width_ptr,
             c128a_decode_topk_indices_ptr, seq_lens_ptr, block_table_c128_ptr,
             block_table_c128_stride,
         )
-    elif program < 1640:
+    elif program < 1096:
         vllm_deepseek_v4_req(
-            program - 1632, req_size_ptr, per_req_decode_lens_ptr, query_start_loc_ptr, flags_ptr,
+            program - 1088, req_size_ptr, per_req_decode_lens_ptr, query_start_loc_ptr, flags_ptr,
         )
-    elif program < 2152:
+    elif program < 1608:
         vllm_deepseek_v4_column(
-            program - 1640, req_size_ptr, query_start_loc_ptr, expanded_block_table_ptr,
+            program - 1096, req_size_ptr, query_start_loc_ptr, expanded_block_table_ptr,
             block_table_keys_ptr, block_table_keys_stride,
         )
-    elif program < 2160:
+    elif program < 1616:
         vllm_deepseek_v4_tok_tail(
-            program - 2152, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
+            program - 1608, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
             token_to_req_indices_ptr, is_valid_token_0_ptr, c128a_decode_topk_lens_ptr,
             decode_lens_ptr, decode_indices_ptr, decode_swa_lens_0_ptr,
             compressed_slot_mapping_c4_ptr, compressed_slot_mapping_c128_ptr, decode_seq_lens_ptr,
             compressed_slot_mapping_ptr,
         )
-    elif program < 2193:
+    elif program < 1649:
         vllm_deepseek_v4_decode_cell_128_tail(
-            program - 2160, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
+            program - 1616, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
             decode_swa_indices_0_ptr,
         )
     else:
         vllm_deepseek_v4_column_tail(
-            program - 2193, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
+            program - 1649, req_size_ptr, query_start_loc_ptr, padded_tokens_ptr,
             expanded_block_table_ptr,
         )
 
@@ -569,7 +573,7 @@ def launch(
         compressed_slot_mapping: int64[tok], tail: -1
         flags: int32[2]: broken promises, counted
     """
-    vllm_deepseek_v4[(2226,)](
+    vllm_deepseek_v4[(1682,)](
         query_start_loc,
         seq_lens,
         padded_tokens,

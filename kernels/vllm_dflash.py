@@ -137,30 +137,34 @@ def vllm_dflash_tok(
     block_table_stride,
     flags_ptr,
 ):
-    """context_positions, context_slot_mapping: one row of req a program, tok in its lanes."""
+    """context_positions, context_slot_mapping: 4 rows of req a program, tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
-        target_query_start_loc = tl.load(target_query_start_loc_ptr + req + 1)
-        target_query_start_loc_2 = tl.load(target_query_start_loc_ptr + req)
+    if program * 4 < req_size:
+        first_row = program * 4
+        req = first_row + tl.arange(0, 4)[:, None]
+        req_live = req < req_size
+        target_query_start_loc = tl.load(target_query_start_loc_ptr + req + 1, mask=req_live, other=0)
+        target_query_start_loc_2 = tl.load(target_query_start_loc_ptr + req, mask=req_live, other=0)
         # count = target_query_start_loc[req.index + 1] - target_query_start_loc[req]
         count_2 = target_query_start_loc - target_query_start_loc_2
         tok_length = tl.minimum(tl.maximum(count_2, 0), 8192)
         every = tl.arange(0, 1024)
-        target_query_start_loc_3 = tl.load(target_query_start_loc_ptr + every + 1, mask=every < req, other=0)
-        target_query_start_loc_4 = tl.load(target_query_start_loc_ptr + every, mask=every < req, other=0)
-        count_3 = target_query_start_loc_3 - target_query_start_loc_4
-        tok_length_2 = tl.minimum(tl.maximum(count_3, 0), 8192)
-        tok_start_before = tl.sum(tl.where(every < req, tok_length_2, 0))
-        num_rejected = tl.load(num_rejected_ptr + req)
+        target_query_start_loc_before = tl.load(target_query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
+        target_query_start_loc_before_2 = tl.load(target_query_start_loc_ptr + every, mask=every < first_row, other=0)
+        count_before = target_query_start_loc_before - target_query_start_loc_before_2
+        tok_length_before = tl.minimum(tl.maximum(count_before, 0), 8192)
+        tok_start_before = tl.sum(tl.where(every < first_row, tok_length_before, 0))
+        req_count = tl.where(req_live, tok_length, 0)
+        tok_start = tok_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
+        num_rejected = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
         # known = tok.length - num_rejected
         known = tok_length - num_rejected
-        broken = tl.full([1024], 0, tl.int32)
-        broken_2 = tl.full([1024], 0, tl.int32)
-        for tok_first in range(0, tok_length, 1024):
-            tok_offset = tok_first + tl.arange(0, 1024)
-            tok_live = tok_offset < tok_length
-            tok_index = tok_start_before + tok_offset
+        broken = tl.full([4, 64], 0, tl.int32)
+        broken_2 = tl.full([4, 64], 0, tl.int32)
+        for tok_first in range(0, tl.max(tok_length), 64):
+            tok_offset = tok_first + tl.arange(0, 64)[None, :]
+            tok_live = req_live & (tok_offset < tok_length)
+            tok_index = tok_start + tok_offset
             holds = tok_index < 8192
             # own = tok.offset < known
             own = tok_offset < known
@@ -315,7 +319,7 @@ def vllm_dflash(
     sample_idx_mapping_ptr,  # int64[req, 7], tail: -1
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """1168 programs; each kind of work takes a range of them."""
+    """400 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 64:
         vllm_dflash_ask(
@@ -329,29 +333,28 @@ def vllm_dflash(
             program - 64, req_size_ptr, query_start_loc_ptr, seq_lens_ptr,
             target_query_start_loc_ptr, num_rejected_ptr, target_positions_ptr, flags_ptr,
         )
-    elif program < 1096:
+    elif program < 328:
         vllm_dflash_tok(
             program - 72, req_size_ptr, target_query_start_loc_ptr, context_positions_ptr,
             num_rejected_ptr, target_positions_ptr, context_slot_mapping_ptr, block_table_ptr,
             block_table_stride, flags_ptr,
         )
-    elif program < 1152:
+    elif program < 384:
         vllm_dflash_sample(
-            program - 1096, req_size_ptr, target_query_start_loc_ptr, num_rejected_ptr,
+            program - 328, req_size_ptr, target_query_start_loc_ptr, num_rejected_ptr,
             target_positions_ptr, idx_mapping_ptr, sample_indices_ptr, sample_pos_ptr,
             sample_idx_mapping_ptr,
         )
-    elif program < 1160:
+    elif program < 392:
         vllm_dflash_ask_tail(
-            program - 1152, req_size_ptr, input_ids_ptr, positions_ptr, is_padding_ptr,
+            program - 384, req_size_ptr, input_ids_ptr, positions_ptr, is_padding_ptr,
             query_slot_mapping_ptr,
         )
-    elif program < 1161:
-        vllm_dflash_req_tail(program - 1160, req_size_ptr, query_start_loc_ptr, seq_lens_ptr)
+    elif program < 393:
+        vllm_dflash_req_tail(program - 392, req_size_ptr, query_start_loc_ptr, seq_lens_ptr)
     else:
         vllm_dflash_sample_tail(
-            program - 1161, req_size_ptr, sample_indices_ptr, sample_pos_ptr,
-            sample_idx_mapping_ptr,
+            program - 393, req_size_ptr, sample_indices_ptr, sample_pos_ptr, sample_idx_mapping_ptr,
         )
 
 
@@ -426,7 +429,7 @@ def launch(
         sample_idx_mapping: int64[req, 7], tail: -1
         flags: int32[4]: broken promises, counted
     """
-    vllm_dflash[(1168,)](
+    vllm_dflash[(400,)](
         idx_mapping,
         target_query_start_loc,
         num_sampled,

@@ -47,11 +47,11 @@ def vllm_draft_prefill_req(
         last = query_start_loc + known - 1
         req_count = tl.where(req_live, tok_length, 0)
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
-        count_3 = query_start_loc_3 - query_start_loc_4
-        tok_length_2 = tl.minimum(tl.maximum(count_3, 0), 8192)
-        tok_start_before = tl.sum(tl.where(every < first_row, tok_length_2, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        count_before = query_start_loc_before - query_start_loc_before_2
+        tok_length_before = tl.minimum(tl.maximum(count_before, 0), 8192)
+        tok_start_before = tl.sum(tl.where(every < first_row, tok_length_before, 0))
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
         tl.store(last_token_indices_ptr + req, last.to(tl.int64), mask=req_live)
@@ -77,41 +77,45 @@ def vllm_draft_prefill_tok(
     target_positions_ptr,
     flags_ptr,
 ):
-    """input_ids, positions: one row of req a program, tok in its lanes."""
+    """input_ids, positions: 4 rows of req a program, tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
-        query_start_loc = tl.load(query_start_loc_ptr + req + 1)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + req)
+    if program * 4 < req_size:
+        first_row = program * 4
+        req = first_row + tl.arange(0, 4)[:, None]
+        req_live = req < req_size
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
+        query_start_loc_2 = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
         # count = query_start_loc[req.index + 1] - query_start_loc[req]
         count_2 = query_start_loc - query_start_loc_2
         tok_length = tl.minimum(tl.maximum(count_2, 0), 8192)
-        num_rejected = tl.load(num_rejected_ptr + req)
+        num_rejected = tl.load(num_rejected_ptr + req, mask=req_live, other=0)
         # known = tok.length - num_rejected
         known = tok_length - num_rejected
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req, other=0)
-        count_3 = query_start_loc_3 - query_start_loc_4
-        tok_length_2 = tl.minimum(tl.maximum(count_3, 0), 8192)
-        tok_start_before = tl.sum(tl.where(every < req, tok_length_2, 0))
-        num_sampled = tl.load(num_sampled_ptr + req)
-        idx_mapping = tl.load(idx_mapping_ptr + req)
-        last_sampled = tl.load(last_sampled_ptr + idx_mapping)
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        count_before = query_start_loc_before - query_start_loc_before_2
+        tok_length_before = tl.minimum(tl.maximum(count_before, 0), 8192)
+        tok_start_before = tl.sum(tl.where(every < first_row, tok_length_before, 0))
+        req_count = tl.where(req_live, tok_length, 0)
+        tok_start = tok_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
+        num_sampled = tl.load(num_sampled_ptr + req, mask=req_live, other=0)
+        idx_mapping = tl.load(idx_mapping_ptr + req, mask=req_live, other=0)
+        last_sampled = tl.load(last_sampled_ptr + idx_mapping, mask=req_live, other=0)
         # sampled = i32(last_sampled[idx_mapping])
         sampled = last_sampled.to(tl.int32)
-        next_prefill_tokens = tl.load(next_prefill_tokens_ptr + idx_mapping)
+        next_prefill_tokens = tl.load(next_prefill_tokens_ptr + idx_mapping, mask=req_live, other=0)
         # next_token = mp.where(num_sampled > 0, sampled, next_prefill_tokens[idx_mapping])
         next_token = tl.where(0 < num_sampled, sampled, next_prefill_tokens)
-        broken = tl.full([1024], 0, tl.int32)
-        broken_2 = tl.full([1024], 0, tl.int32)
-        broken_3 = tl.full([1024], 0, tl.int32)
-        for tok_first in range(0, tok_length, 1024):
-            tok_offset = tok_first + tl.arange(0, 1024)
-            tok_live = tok_offset < tok_length
+        broken = tl.full([4, 64], 0, tl.int32)
+        broken_2 = tl.full([4, 64], 0, tl.int32)
+        broken_3 = tl.full([4, 64], 0, tl.int32)
+        for tok_first in range(0, tl.max(tok_length), 64):
+            tok_offset = tok_first + tl.arange(0, 64)[None, :]
+            tok_live = req_live & (tok_offset < tok_length)
             # own = tok.offset < known
             own = tok_offset < known
-            tok_index = tok_start_before + tok_offset
+            tok_index = tok_start + tok_offset
             holds = tok_index < 8192
             holds_2 = own & holds
             holds_3 = tok_offset < known - 1
@@ -200,24 +204,24 @@ def vllm_draft_prefill(
     current_draft_step_ptr,  # int64[1], tail: keep
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """1034 programs; each kind of work takes a range of them."""
+    """266 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_draft_prefill_req(
             program, req_size_ptr, last_token_indices_ptr, query_start_loc_ptr, num_rejected_ptr,
             draft_query_start_loc_ptr, draft_seq_lens_ptr, seq_lens_ptr, flags_ptr,
         )
-    elif program < 1032:
+    elif program < 264:
         vllm_draft_prefill_tok(
             program - 8, req_size_ptr, query_start_loc_ptr, num_rejected_ptr, input_ids_ptr,
             target_tokens_ptr, num_sampled_ptr, last_sampled_ptr, idx_mapping_ptr,
             next_prefill_tokens_ptr, positions_ptr, target_positions_ptr, flags_ptr,
         )
-    elif program < 1033:
-        vllm_draft_prefill_batch(program - 1032, current_draft_step_ptr)
+    elif program < 265:
+        vllm_draft_prefill_batch(program - 264, current_draft_step_ptr)
     else:
         vllm_draft_prefill_req_tail(
-            program - 1033, req_size_ptr, last_token_indices_ptr, draft_seq_lens_ptr,
+            program - 265, req_size_ptr, last_token_indices_ptr, draft_seq_lens_ptr,
             draft_query_start_loc_ptr, query_start_loc_ptr,
         )
 
@@ -280,7 +284,7 @@ def launch(
         current_draft_step: int64[1], tail: keep
         flags: int32[4]: broken promises, counted
     """
-    vllm_draft_prefill[(1034,)](
+    vllm_draft_prefill[(266,)](
         idx_mapping,
         query_start_loc,
         seq_lens,

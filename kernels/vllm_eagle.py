@@ -114,59 +114,63 @@ def vllm_eagle_tok(
     target_positions_ptr,
     flags_ptr,
 ):
-    """input_ids, positions: one row of req a program, tok in its lanes."""
+    """input_ids, positions: 4 rows of req a program, tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
     every_2 = tl.arange(0, 1024)
-    next_query_3 = tl.load(query_start_loc_ptr + every_2 + 1, mask=every_2 < req_size, other=0)
-    query_start_loc_3 = tl.load(query_start_loc_ptr + every_2, mask=every_2 < req_size, other=0)
-    tok_length_3 = tl.minimum(tl.maximum(next_query_3 - query_start_loc_3, 0), 8192)
-    req_total = tl.sum(tl.where(every_2 < req_size, tok_length_3, 0))
-    req = program
-    if req < req_size:
+    next_query_2 = tl.load(query_start_loc_ptr + every_2 + 1, mask=every_2 < req_size, other=0)
+    query_start_loc_2 = tl.load(query_start_loc_ptr + every_2, mask=every_2 < req_size, other=0)
+    tok_length_2 = tl.minimum(tl.maximum(next_query_2 - query_start_loc_2, 0), 8192)
+    req_total = tl.sum(tl.where(every_2 < req_size, tok_length_2, 0))
+    if program * 4 < req_size:
+        first_row = program * 4
+        req = first_row + tl.arange(0, 4)[:, None]
+        req_live = req < req_size
         # next_query = query_start_loc[req.index + 1]
-        next_query = tl.load(query_start_loc_ptr + req + 1)
-        query_start_loc = tl.load(query_start_loc_ptr + req)
+        next_query = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
+        query_start_loc = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
         tok_length = tl.minimum(tl.maximum(next_query - query_start_loc, 0), 8192)
         every = tl.arange(0, 1024)
-        next_query_2 = tl.load(query_start_loc_ptr + every + 1, mask=every < req, other=0)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + every, mask=every < req, other=0)
-        tok_length_2 = tl.minimum(tl.maximum(next_query_2 - query_start_loc_2, 0), 8192)
-        tok_start_before = tl.sum(tl.where(every < req, tok_length_2, 0))
-        cu_num_drafts = tl.load(cu_num_drafts_ptr + req)
+        next_query_before = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
+        query_start_loc_before = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        tok_length_before = tl.minimum(tl.maximum(next_query_before - query_start_loc_before, 0), 8192)
+        tok_start_before = tl.sum(tl.where(every < first_row, tok_length_before, 0))
+        req_count = tl.where(req_live, tok_length, 0)
+        tok_start = tok_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
+        cu_num_drafts = tl.load(cu_num_drafts_ptr + req, mask=req_live, other=0)
         holds = 0 < req
-        cu_num_drafts_2 = tl.load(cu_num_drafts_ptr + req - 1, mask=holds, other=0)
+        cu_num_drafts_2 = tl.load(cu_num_drafts_ptr + req - 1, mask=req_live & holds, other=0)
         # before = mp.where(req.index > 0, cu_num_drafts[req.index - 1], 0)
         before = tl.where(holds, cu_num_drafts_2, 0)
         req_value = cu_num_drafts - before
-        sampled = tl.load(sampled_ptr + req * sampled_stride + 0)
-        discarded = tl.load(discarded_ptr + req)
+        sampled = tl.load(sampled_ptr + req * sampled_stride + 0, mask=req_live, other=0)
+        discarded = tl.load(discarded_ptr + req, mask=req_live, other=0)
         holds_2 = ~discarded
         holds_3 = (0 <= sampled) & (sampled < 1048576) & holds_2
-        sampled_2 = tl.load(sampled_ptr + req * sampled_stride + 1)
+        sampled_2 = tl.load(sampled_ptr + req * sampled_stride + 1, mask=req_live, other=0)
         holds_4 = (0 <= sampled_2) & (sampled_2 < 1048576) & holds_2
         # count = sum((i32(v) for v in valid[1:]), i32(valid[0]))
         count_2 = holds_3.to(tl.int32) + holds_4.to(tl.int32)
-        sampled_3 = tl.load(sampled_ptr + req * sampled_stride + 2)
+        sampled_3 = tl.load(sampled_ptr + req * sampled_stride + 2, mask=req_live, other=0)
         holds_5 = (0 <= sampled_3) & (sampled_3 < 1048576) & holds_2
         count_3 = count_2 + holds_5.to(tl.int32)
-        sampled_4 = tl.load(sampled_ptr + req * sampled_stride + 3)
+        sampled_4 = tl.load(sampled_ptr + req * sampled_stride + 3, mask=req_live, other=0)
         holds_6 = (0 <= sampled_4) & (sampled_4 < 1048576) & holds_2
         count_4 = count_3 + holds_6.to(tl.int32)
-        sampled_5 = tl.load(sampled_ptr + req * sampled_stride + 4)
+        sampled_5 = tl.load(sampled_ptr + req * sampled_stride + 4, mask=req_live, other=0)
         holds_7 = (0 <= sampled_5) & (sampled_5 < 1048576) & holds_2
         count_5 = count_4 + holds_7.to(tl.int32)
-        sampled_6 = tl.load(sampled_ptr + req * sampled_stride + 5)
+        sampled_6 = tl.load(sampled_ptr + req * sampled_stride + 5, mask=req_live, other=0)
         holds_8 = (0 <= sampled_6) & (sampled_6 < 1048576) & holds_2
         count_6 = count_5 + holds_8.to(tl.int32)
-        sampled_7 = tl.load(sampled_ptr + req * sampled_stride + 6)
+        sampled_7 = tl.load(sampled_ptr + req * sampled_stride + 6, mask=req_live, other=0)
         holds_9 = (0 <= sampled_7) & (sampled_7 < 1048576) & holds_2
         count_7 = count_6 + holds_9.to(tl.int32)
-        sampled_8 = tl.load(sampled_ptr + req * sampled_stride + 7)
+        sampled_8 = tl.load(sampled_ptr + req * sampled_stride + 7, mask=req_live, other=0)
         holds_10 = (0 <= sampled_8) & (sampled_8 < 1048576) & holds_2
         count_8 = count_7 + holds_10.to(tl.int32)
         # end = next_query - 1 - rejected
         end = next_query - 1 - tl.where(0 < req_value, req_value + 1 - count_8, 0)
-        backup_tokens = tl.load(backup_tokens_ptr + req, mask=~holds_10 & ~holds_9 & ~holds_8 & ~holds_7 & ~holds_6 & ~holds_5 & ~holds_4 & ~holds_3, other=0)
+        backup_tokens = tl.load(backup_tokens_ptr + req, mask=req_live & (~holds_10 & ~holds_9 & ~holds_8 & ~holds_7 & ~holds_6 & ~holds_5 & ~holds_4 & ~holds_3), other=0)
         # backup = mp.where(counts, token, backup)
         backup = tl.where(holds_3, sampled, backup_tokens)
         backup_2 = tl.where(holds_4, sampled_2, backup)
@@ -176,13 +180,13 @@ def vllm_eagle_tok(
         backup_6 = tl.where(holds_8, sampled_6, backup_5)
         backup_7 = tl.where(holds_9, sampled_7, backup_6)
         backup_8 = tl.where(holds_10, sampled_8, backup_7)
-        broken = tl.full([1024], 0, tl.int32)
-        broken_2 = tl.full([1024], 0, tl.int32)
-        broken_3 = tl.full([1024], 0, tl.int32)
-        for tok_first in range(0, tok_length, 1024):
-            tok_offset = tok_first + tl.arange(0, 1024)
-            tok_live = tok_offset < tok_length
-            tok_index = tok_start_before + tok_offset
+        broken = tl.full([4, 64], 0, tl.int32)
+        broken_2 = tl.full([4, 64], 0, tl.int32)
+        broken_3 = tl.full([4, 64], 0, tl.int32)
+        for tok_first in range(0, tl.max(tok_length), 64):
+            tok_offset = tok_first + tl.arange(0, 64)[None, :]
+            tok_live = req_live & (tok_offset < tok_length)
+            tok_index = tok_start + tok_offset
             tok_value = tok_index + 1
             # following = tok.index + 1 < tok.size
             following = tok_value < req_total
@@ -235,7 +239,7 @@ def vllm_eagle(
     positions_ptr,  # int64[tok], tail: keep
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """1032 programs; each kind of work takes a range of them."""
+    """264 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_eagle_req(
@@ -305,7 +309,7 @@ def launch(
         positions: int64[tok], tail: keep
         flags: int32[4]: broken promises, counted
     """
-    vllm_eagle[(1032,)](
+    vllm_eagle[(264,)](
         sampled,
         sampled.stride(0),
         discarded,

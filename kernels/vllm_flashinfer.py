@@ -29,9 +29,9 @@ def vllm_flashinfer_req(
         entry_length = (seq_lens + 15) // 16
         req_count = tl.where(req_live, entry_length, 0)
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
-        entry_length_2 = (seq_lens_2 + 15) // 16
-        entry_start_before = tl.sum(tl.where(every < first_row, entry_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
+        entry_length_before = (seq_lens_before + 15) // 16
+        entry_start_before = tl.sum(tl.where(every < first_row, entry_length_before, 0))
         # paged_kv_indptr=entry.indptr
         entry_start = entry_start_before + tl.cumsum(req_count, 0) - req_count
         # rest = seq_lens % page
@@ -59,9 +59,9 @@ def vllm_flashinfer_entry(
         seq_lens = tl.load(seq_lens_ptr + req)
         entry_length = (seq_lens + 15) // 16
         every = tl.arange(0, 1024)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
-        entry_length_2 = (seq_lens_2 + 15) // 16
-        entry_start_before = tl.sum(tl.where(every < req, entry_length_2, 0))
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req, other=0)
+        entry_length_before = (seq_lens_before + 15) // 16
+        entry_start_before = tl.sum(tl.where(every < req, entry_length_before, 0))
         broken = tl.full([1024], 0, tl.int32)
         for entry_first in range(0, entry_length, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)

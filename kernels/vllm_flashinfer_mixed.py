@@ -76,26 +76,26 @@ def vllm_flashinfer_mixed_req(
         entry_length = (req_value_5 + 15) // 16
         req_count = tl.where(req_live, entry_length, 0)
         every_2 = tl.arange(0, 1024)
-        later_2 = decodes_2 <= every_2
-        req_value_6 = later_2.to(tl.int32)
-        holds = 0 < req_value_6
-        seq_lens_2 = tl.load(seq_lens_ptr + every_2, mask=every_2 < first_row, other=0)
-        req_value_7 = every_2 + 1
-        query_start_loc_7 = tl.load(query_start_loc_ptr + req_value_7, mask=(every_2 < first_row) & later_2, other=0)
-        query_start_loc_8 = tl.load(query_start_loc_ptr + every_2, mask=(every_2 < first_row) & later_2, other=0)
-        query_len_7 = query_start_loc_7 - query_start_loc_8
-        query_len_8 = tl.maximum(tl.where(later_2, query_len_7, 0), 0)
-        query_len_9 = tl.minimum(query_len_8, 8192)
-        before_2 = tl.maximum(tl.where(later_2, seq_lens_2 - query_len_9, 0), 0)
-        req_value_8 = tl.where(later_2, before_2, seq_lens_2)
-        own_2 = tl.minimum(tl.maximum(req_value_8 % 128 - 48, 0), 16)
-        entry_length_2 = (req_value_8 // 128 * 16 + own_2 + 15) // 16
-        block_length = tl.where(later_2, entry_length_2, 0)
-        req_before = tl.sum(tl.where(every_2 < first_row, tl.where(holds, block_length, 0), 0))
-        prefill_start_before = tl.sum(tl.where(every_2 < first_row, req_value_6, 0))
-        query_length = tl.where(later_2, query_len_9, 0)
-        req_before_2 = tl.sum(tl.where(every_2 < first_row, tl.where(holds, query_length, 0), 0))
-        entry_start_before = tl.sum(tl.where(every_2 < first_row, entry_length_2, 0))
+        later_before = decodes_2 <= every_2
+        req_value_before = later_before.to(tl.int32)
+        holds_before = 0 < req_value_before
+        seq_lens_before = tl.load(seq_lens_ptr + every_2, mask=every_2 < first_row, other=0)
+        req_value_before_2 = every_2 + 1
+        query_start_loc_before = tl.load(query_start_loc_ptr + req_value_before_2, mask=(every_2 < first_row) & later_before, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every_2, mask=(every_2 < first_row) & later_before, other=0)
+        query_len_before = query_start_loc_before - query_start_loc_before_2
+        query_len_before_2 = tl.maximum(tl.where(later_before, query_len_before, 0), 0)
+        query_len_before_3 = tl.minimum(query_len_before_2, 8192)
+        before_before = tl.maximum(tl.where(later_before, seq_lens_before - query_len_before_3, 0), 0)
+        req_value_before_3 = tl.where(later_before, before_before, seq_lens_before)
+        own_before = tl.minimum(tl.maximum(req_value_before_3 % 128 - 48, 0), 16)
+        entry_length_before = (req_value_before_3 // 128 * 16 + own_before + 15) // 16
+        block_length_before = tl.where(later_before, entry_length_before, 0)
+        req_before = tl.sum(tl.where(every_2 < first_row, tl.where(holds_before, block_length_before, 0), 0))
+        prefill_start_before = tl.sum(tl.where(every_2 < first_row, req_value_before, 0))
+        query_length_before = tl.where(later_before, query_len_before_3, 0)
+        req_before_2 = tl.sum(tl.where(every_2 < first_row, tl.where(holds_before, query_length_before, 0), 0))
+        entry_start_before = tl.sum(tl.where(every_2 < first_row, entry_length_before, 0))
         # paged_kv_indptr=entry.indptr
         entry_start = entry_start_before + tl.cumsum(req_count, 0) - req_count
         # rest = length % page
@@ -104,23 +104,23 @@ def vllm_flashinfer_mixed_req(
         paged_kv_last_page_len = tl.where((rest == 0) & (req_value_5 != 0), 16, rest)
         req_count_2 = tl.where(req_live, later.to(tl.int32), 0)
         prefill_start = prefill_start_before + tl.cumsum(req_count_2, 0) - req_count_2
-        query_length_2 = tl.where(later, query_len_6, 0)
-        req_count_3 = tl.where(req_live, tl.where(0 < later.to(tl.int32), query_length_2, 0), 0)
+        query_length = tl.where(later, query_len_6, 0)
+        req_count_3 = tl.where(req_live, tl.where(0 < later.to(tl.int32), query_length, 0), 0)
         # prefill_qo_indptr=query.indptr
         query_start = req_before_2 + tl.cumsum(req_count_3, 0) - req_count_3
-        block_length_2 = tl.where(later, entry_length, 0)
-        req_count_4 = tl.where(req_live, tl.where(0 < later.to(tl.int32), block_length_2, 0), 0)
+        block_length = tl.where(later, entry_length, 0)
+        req_count_4 = tl.where(req_live, tl.where(0 < later.to(tl.int32), block_length, 0), 0)
         # prefill_kv_indptr=block.indptr
         block_start = req_before + tl.cumsum(req_count_4, 0) - req_count_4
-        query_start_loc_9 = tl.load(query_start_loc_ptr + req_value, mask=req_live, other=0)
-        query_start_loc_10 = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
-        query_len_10 = query_start_loc_9 - query_start_loc_10
+        query_start_loc_7 = tl.load(query_start_loc_ptr + req_value, mask=req_live, other=0)
+        query_start_loc_8 = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
+        query_len_7 = query_start_loc_7 - query_start_loc_8
         tl.store(paged_kv_indptr_ptr + req, entry_start, mask=req_live)
         tl.store(paged_kv_last_page_len_ptr + req, paged_kv_last_page_len, mask=req_live)
         tl.store(prefill_qo_indptr_ptr + prefill_start, query_start, mask=req_live & later)
         tl.store(prefill_kv_indptr_ptr + prefill_start, block_start, mask=req_live & later)
         # outside [0, 8192]
-        count(flags_ptr + 0, req_live & ((query_len_10 < 0) | (8192 < query_len_10)))
+        count(flags_ptr + 0, req_live & ((query_len_7 < 0) | (8192 < query_len_7)))
         # outside [0, 8192]
         count(flags_ptr + 1, req_live & ((req_value_2 < 0) | (8192 < req_value_2)))
         # outside [0, 131072]
@@ -178,19 +178,19 @@ def vllm_flashinfer_mixed_entry(
         own = tl.minimum(tl.maximum(req_value_2 % 128 - 48, 0), 16)
         entry_length = (req_value_2 // 128 * 16 + own + 15) // 16
         every_2 = tl.arange(0, 1024)
-        later_2 = decodes_2 <= every_2
-        seq_lens_2 = tl.load(seq_lens_ptr + every_2, mask=every_2 < req, other=0)
-        req_value_3 = every_2 + 1
-        query_start_loc_7 = tl.load(query_start_loc_ptr + req_value_3, mask=(every_2 < req) & later_2, other=0)
-        query_start_loc_8 = tl.load(query_start_loc_ptr + every_2, mask=(every_2 < req) & later_2, other=0)
-        query_len_7 = query_start_loc_7 - query_start_loc_8
-        query_len_8 = tl.maximum(tl.where(later_2, query_len_7, 0), 0)
-        query_len_9 = tl.minimum(query_len_8, 8192)
-        before_2 = tl.maximum(tl.where(later_2, seq_lens_2 - query_len_9, 0), 0)
-        req_value_4 = tl.where(later_2, before_2, seq_lens_2)
-        own_2 = tl.minimum(tl.maximum(req_value_4 % 128 - 48, 0), 16)
-        entry_length_2 = (req_value_4 // 128 * 16 + own_2 + 15) // 16
-        entry_start_before = tl.sum(tl.where(every_2 < req, entry_length_2, 0))
+        later_before = decodes_2 <= every_2
+        seq_lens_before = tl.load(seq_lens_ptr + every_2, mask=every_2 < req, other=0)
+        req_value_before = every_2 + 1
+        query_start_loc_before = tl.load(query_start_loc_ptr + req_value_before, mask=(every_2 < req) & later_before, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every_2, mask=(every_2 < req) & later_before, other=0)
+        query_len_before = query_start_loc_before - query_start_loc_before_2
+        query_len_before_2 = tl.maximum(tl.where(later_before, query_len_before, 0), 0)
+        query_len_before_3 = tl.minimum(query_len_before_2, 8192)
+        before_before = tl.maximum(tl.where(later_before, seq_lens_before - query_len_before_3, 0), 0)
+        req_value_before_2 = tl.where(later_before, before_before, seq_lens_before)
+        own_before = tl.minimum(tl.maximum(req_value_before_2 % 128 - 48, 0), 16)
+        entry_length_before = (req_value_before_2 // 128 * 16 + own_before + 15) // 16
+        entry_start_before = tl.sum(tl.where(every_2 < req, entry_length_before, 0))
         for entry_first in range(0, entry_length, 1024):
             entry_offset = entry_first + tl.arange(0, 1024)
             entry_live = entry_offset < entry_length

@@ -36,11 +36,11 @@ def vllm_gdn_req(
         tok_length = tl.minimum(tl.maximum(count_2, 0), 8)
         req_count = tl.where(req_live, tok_length, 0)
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
-        count_3 = query_start_loc_3 - query_start_loc_4
-        tok_length_2 = tl.minimum(tl.maximum(count_3, 0), 8)
-        tok_start_before = tl.sum(tl.where(every < first_row, tok_length_2, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        count_before = query_start_loc_before - query_start_loc_before_2
+        tok_length_before = tl.minimum(tl.maximum(count_before, 0), 8)
+        tok_start_before = tl.sum(tl.where(every < first_row, tok_length_before, 0))
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         num_accepted = tl.load(num_accepted_ptr + req, mask=req_live, other=0)
         tl.store(spec_query_start_loc_ptr + req, tok_start, mask=req_live)
@@ -110,11 +110,11 @@ def vllm_gdn_tok(
         tok_live = req_live & (tok_offset < tok_length)
         req_before = first_row // 8
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-        count_3 = query_start_loc_3 - query_start_loc_4
-        tok_length_2 = tl.minimum(tl.maximum(count_3, 0), 8)
-        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        count_before = query_start_loc_before - query_start_loc_before_2
+        tok_length_before = tl.minimum(tl.maximum(count_before, 0), 8)
+        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_before, 0))
         req_count = tl.where(req_live & (tok_offset == 7), tok_length, 0)
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tok_index = tok_start + tok_offset

@@ -49,44 +49,44 @@ def vllm_gdn_mixed_req(
         verifies = 0 <= num_drafts
         req_count = tl.where(req_live, verifies.to(tl.int32), 0)
         every = tl.arange(0, 1024)
-        num_drafts_2 = tl.load(num_drafts_ptr + every, mask=every < first_row, other=0)
-        verifies_2 = 0 <= num_drafts_2
-        req_value = (~verifies_2).to(tl.int32)
-        holds = 0 < req_value
-        query_start_loc = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
+        num_drafts_before = tl.load(num_drafts_ptr + every, mask=every < first_row, other=0)
+        verifies_before = 0 <= num_drafts_before
+        req_value_before = (~verifies_before).to(tl.int32)
+        holds_before = 0 < req_value_before
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
         # start = query_start_loc[req]
-        start = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        start_before = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
         # query_len = mp.expect(query_start_loc[req.index + 1] - start, 0, max_tokens)
-        query_len = tl.maximum(query_start_loc - start, 0)
-        query_len_2 = tl.minimum(query_len, 8192)
-        chunk_length = (query_len_2 + 63) // 64
-        req_before = tl.sum(tl.where(every < first_row, tl.where(holds, chunk_length.to(tl.int64), 0), 0))
-        rest_start_before = tl.sum(tl.where(every < first_row, req_value, 0))
-        req_before_2 = tl.sum(tl.where(every < first_row, tl.where(holds, query_len_2, 0), 0))
-        req_value_2 = verifies_2.to(tl.int32)
-        spec_start_before = tl.sum(tl.where(every < first_row, req_value_2, 0))
-        spec_tok_length = tl.minimum(query_len_2, 8)
-        req_before_3 = tl.sum(tl.where(every < first_row, tl.where(0 < req_value_2, spec_tok_length, 0), 0))
+        query_len_before = tl.maximum(query_start_loc_before - start_before, 0)
+        query_len_before_2 = tl.minimum(query_len_before, 8192)
+        chunk_length_before = (query_len_before_2 + 63) // 64
+        req_before = tl.sum(tl.where(every < first_row, tl.where(holds_before, chunk_length_before.to(tl.int64), 0), 0))
+        rest_start_before = tl.sum(tl.where(every < first_row, req_value_before, 0))
+        req_before_2 = tl.sum(tl.where(every < first_row, tl.where(holds_before, query_len_before_2, 0), 0))
+        req_value_before_2 = verifies_before.to(tl.int32)
+        spec_start_before = tl.sum(tl.where(every < first_row, req_value_before_2, 0))
+        spec_tok_length_before = tl.minimum(query_len_before_2, 8)
+        req_before_3 = tl.sum(tl.where(every < first_row, tl.where(0 < req_value_before_2, spec_tok_length_before, 0), 0))
         spec_start = spec_start_before + tl.cumsum(req_count, 0) - req_count
-        query_start_loc_2 = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
-        start_2 = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
-        req_value_3 = query_start_loc_2 - start_2
-        query_len_3 = tl.maximum(req_value_3, 0)
-        query_len_4 = tl.minimum(query_len_3, 8192)
-        spec_tok_length_2 = tl.minimum(query_len_4, 8)
-        req_count_2 = tl.where(req_live, tl.where(0 < verifies.to(tl.int32), spec_tok_length_2, 0), 0)
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
+        start = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
+        req_value = query_start_loc - start
+        query_len = tl.maximum(req_value, 0)
+        query_len_2 = tl.minimum(query_len, 8192)
+        spec_tok_length = tl.minimum(query_len_2, 8)
+        req_count_2 = tl.where(req_live, tl.where(0 < verifies.to(tl.int32), spec_tok_length, 0), 0)
         # spec_query_start_loc=spec_tok.indptr
         spec_tok_start = req_before_3 + tl.cumsum(req_count_2, 0) - req_count_2
         num_accepted = tl.load(num_accepted_ptr + req, mask=req_live, other=0)
         req_count_3 = tl.where(req_live, (~verifies).to(tl.int32), 0)
         rest_start = rest_start_before + tl.cumsum(req_count_3, 0) - req_count_3
-        req_count_4 = tl.where(req_live, tl.where(0 < (~verifies).to(tl.int32), query_len_4, 0), 0)
+        req_count_4 = tl.where(req_live, tl.where(0 < (~verifies).to(tl.int32), query_len_2, 0), 0)
         # non_spec_query_start_loc=rest_tok.indptr
         rest_tok_start = req_before_2 + tl.cumsum(req_count_4, 0) - req_count_4
         block_table = tl.load(block_table_ptr + req * block_table_stride + 0, mask=req_live, other=0)
         seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
-        chunk_length_2 = (query_len_4 + 63) // 64
-        req_count_5 = tl.where(req_live, tl.where(0 < (~verifies).to(tl.int32), chunk_length_2.to(tl.int64), 0), 0)
+        chunk_length = (query_len_2 + 63) // 64
+        req_count_5 = tl.where(req_live, tl.where(0 < (~verifies).to(tl.int32), chunk_length.to(tl.int64), 0), 0)
         # chunk_offsets=mp.indptr(i64(chunk.length + 0 * rest.offset))
         chunk_offsets = req_before + tl.cumsum(req_count_5, 0) - req_count_5
         tl.store(spec_sequence_masks_ptr + req, verifies, mask=req_live)
@@ -94,10 +94,10 @@ def vllm_gdn_mixed_req(
         tl.store(num_accepted_tokens_ptr + spec_start, num_accepted, mask=req_live & verifies)
         tl.store(non_spec_query_start_loc_ptr + rest_start, rest_tok_start, mask=req_live & (~verifies))
         tl.store(non_spec_state_indices_ptr + rest_start, block_table, mask=req_live & (~verifies))
-        tl.store(has_initial_state_ptr + rest_start, query_len_4 < seq_lens, mask=req_live & (~verifies))
+        tl.store(has_initial_state_ptr + rest_start, query_len_2 < seq_lens, mask=req_live & (~verifies))
         tl.store(chunk_offsets_ptr + rest_start, chunk_offsets, mask=req_live & (~verifies))
         # outside [0, 8192]
-        count(flags_ptr + 0, req_live & ((req_value_3 < 0) | (8192 < req_value_3)))
+        count(flags_ptr + 0, req_live & ((req_value < 0) | (8192 < req_value)))
 
 
 @triton.jit
@@ -129,14 +129,14 @@ def vllm_gdn_mixed_spec_tok(
         spec_tok_live = req_live & (spec_tok_offset < tl.where(verifies, spec_tok_length, 0))
         req_before_2 = first_row // 8
         every = tl.arange(0, 1024)
-        num_drafts_2 = tl.load(num_drafts_ptr + every, mask=every < req_before_2, other=0)
-        verifies_2 = 0 <= num_drafts_2
-        query_start_loc_2 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before_2, other=0)
-        start_2 = tl.load(query_start_loc_ptr + every, mask=every < req_before_2, other=0)
-        query_len_3 = tl.maximum(query_start_loc_2 - start_2, 0)
-        query_len_4 = tl.minimum(query_len_3, 8192)
-        spec_tok_length_2 = tl.minimum(query_len_4, 8)
-        req_before = tl.sum(tl.where(every < req_before_2, tl.where(0 < verifies_2.to(tl.int32), spec_tok_length_2, 0), 0))
+        num_drafts_before = tl.load(num_drafts_ptr + every, mask=every < req_before_2, other=0)
+        verifies_before = 0 <= num_drafts_before
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before_2, other=0)
+        start_before = tl.load(query_start_loc_ptr + every, mask=every < req_before_2, other=0)
+        query_len_before = tl.maximum(query_start_loc_before - start_before, 0)
+        query_len_before_2 = tl.minimum(query_len_before, 8192)
+        spec_tok_length_before = tl.minimum(query_len_before_2, 8)
+        req_before = tl.sum(tl.where(every < req_before_2, tl.where(0 < verifies_before.to(tl.int32), spec_tok_length_before, 0), 0))
         req_count = tl.where(req_live & (spec_tok_offset == 7), tl.where(0 < verifies.to(tl.int32), spec_tok_length, 0), 0)
         spec_tok_start = req_before + tl.cumsum(req_count, 0) - req_count
         spec_tok_index = spec_tok_start + spec_tok_offset
@@ -168,9 +168,9 @@ def vllm_gdn_mixed_state(
         state_live = req_live & verifies
         req_before = first_row // 8
         every = tl.arange(0, 1024)
-        num_drafts_2 = tl.load(num_drafts_ptr + every, mask=every < req_before, other=0)
-        verifies_2 = 0 <= num_drafts_2
-        spec_start_before = tl.sum(tl.where(every < req_before, verifies_2.to(tl.int32), 0))
+        num_drafts_before = tl.load(num_drafts_ptr + every, mask=every < req_before, other=0)
+        verifies_before = 0 <= num_drafts_before
+        spec_start_before = tl.sum(tl.where(every < req_before, verifies_before.to(tl.int32), 0))
         req_count = tl.where(req_live & (state_offset == 7), verifies.to(tl.int32), 0)
         spec_start = spec_start_before + tl.cumsum(req_count, 0) - req_count
         state_index = spec_start * 8 + state_offset
@@ -187,32 +187,36 @@ def vllm_gdn_mixed_rest_tok(
     non_spec_token_indx_ptr,
     flags_ptr,
 ):
-    """non_spec_token_indx: one row of req a program, rest_tok in its lanes."""
+    """non_spec_token_indx: 4 rows of req a program, rest_tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
-        num_drafts = tl.load(num_drafts_ptr + req)
+    if program * 4 < req_size:
+        first_row = program * 4
+        req = first_row + tl.arange(0, 4)[:, None]
+        req_live = req < req_size
+        num_drafts = tl.load(num_drafts_ptr + req, mask=req_live, other=0)
         # verifies = num_drafts >= 0
         verifies = 0 <= num_drafts
-        query_start_loc = tl.load(query_start_loc_ptr + req + 1)
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
         # start = query_start_loc[req]
-        start = tl.load(query_start_loc_ptr + req)
+        start = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
         # query_len = mp.expect(query_start_loc[req.index + 1] - start, 0, max_tokens)
         query_len = tl.maximum(query_start_loc - start, 0)
         query_len_2 = tl.minimum(query_len, 8192)
         every = tl.arange(0, 1024)
-        num_drafts_2 = tl.load(num_drafts_ptr + every, mask=every < req, other=0)
-        verifies_2 = 0 <= num_drafts_2
-        query_start_loc_2 = tl.load(query_start_loc_ptr + every + 1, mask=every < req, other=0)
-        start_2 = tl.load(query_start_loc_ptr + every, mask=every < req, other=0)
-        query_len_3 = tl.maximum(query_start_loc_2 - start_2, 0)
-        query_len_4 = tl.minimum(query_len_3, 8192)
-        req_before = tl.sum(tl.where(every < req, tl.where(0 < (~verifies_2).to(tl.int32), query_len_4, 0), 0))
-        broken = tl.full([1024], 0, tl.int32)
-        for rest_tok_first in range(0, tl.where(~verifies, query_len_2, 0), 1024):
-            rest_tok_offset = rest_tok_first + tl.arange(0, 1024)
-            rest_tok_live = rest_tok_offset < tl.where(~verifies, query_len_2, 0)
-            rest_tok_index = req_before + rest_tok_offset
+        num_drafts_before = tl.load(num_drafts_ptr + every, mask=every < first_row, other=0)
+        verifies_before = 0 <= num_drafts_before
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
+        start_before = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        query_len_before = tl.maximum(query_start_loc_before - start_before, 0)
+        query_len_before_2 = tl.minimum(query_len_before, 8192)
+        req_before = tl.sum(tl.where(every < first_row, tl.where(0 < (~verifies_before).to(tl.int32), query_len_before_2, 0), 0))
+        req_count = tl.where(req_live, tl.where(0 < (~verifies).to(tl.int32), query_len_2, 0), 0)
+        rest_tok_start = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
+        broken = tl.full([4, 64], 0, tl.int32)
+        for rest_tok_first in range(0, tl.max(tl.where(~verifies, query_len_2, 0)), 64):
+            rest_tok_offset = rest_tok_first + tl.arange(0, 64)[None, :]
+            rest_tok_live = req_live & (rest_tok_offset < tl.where(~verifies, query_len_2, 0))
+            rest_tok_index = rest_tok_start + rest_tok_offset
             # non_spec_token_indx=i64(start + rest_tok.offset)
             non_spec_token_indx = (start + rest_tok_offset).to(tl.int64)
             tl.store(non_spec_token_indx_ptr + rest_tok_index, non_spec_token_indx, mask=rest_tok_live & ((rest_tok_index < 8192) & ~verifies))
@@ -231,42 +235,48 @@ def vllm_gdn_mixed_conv(
     token_chunk_offset_ptr_ptr,
     flags_ptr,
 ):
-    """batch_ptr, token_chunk_offset_ptr: one row of req a program, conv in its lanes."""
+    """batch_ptr, token_chunk_offset_ptr: 4 rows of req a program, conv in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    broken = tl.full([512], 0, tl.int32)
-    for block in range(program, req_size, 528):
-        req = tl.cast(block, tl.int32)
-        num_drafts = tl.load(num_drafts_ptr + req)
+    if program * 4 < req_size:
+        first_row = program * 4
+        req = first_row + tl.arange(0, 4)[:, None]
+        req_live = req < req_size
+        num_drafts = tl.load(num_drafts_ptr + req, mask=req_live, other=0)
         # verifies = num_drafts >= 0
         verifies = 0 <= num_drafts
-        query_start_loc = tl.load(query_start_loc_ptr + req + 1)
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
         # start = query_start_loc[req]
-        start = tl.load(query_start_loc_ptr + req)
+        start = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
         # query_len = mp.expect(query_start_loc[req.index + 1] - start, 0, max_tokens)
         query_len = tl.maximum(query_start_loc - start, 0)
         query_len_2 = tl.minimum(query_len, 8192)
         conv_length = (query_len_2 + 7) // 8
         every = tl.arange(0, 1024)
-        num_drafts_2 = tl.load(num_drafts_ptr + every, mask=every < req, other=0)
-        verifies_2 = 0 <= num_drafts_2
-        req_value = (~verifies_2).to(tl.int32)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + every + 1, mask=every < req, other=0)
-        start_2 = tl.load(query_start_loc_ptr + every, mask=every < req, other=0)
-        query_len_3 = tl.maximum(query_start_loc_2 - start_2, 0)
-        query_len_4 = tl.minimum(query_len_3, 8192)
-        conv_length_2 = (query_len_4 + 7) // 8
-        req_before = tl.sum(tl.where(every < req, tl.where(0 < req_value, conv_length_2, 0), 0))
-        rest_start_before = tl.sum(tl.where(every < req, req_value, 0))
-        for conv_first in range(0, tl.where(~verifies, conv_length, 0), 512):
-            conv_offset = conv_first + tl.arange(0, 512)
-            conv_live = conv_offset < tl.where(~verifies, conv_length, 0)
-            conv_index = req_before + conv_offset
+        num_drafts_before = tl.load(num_drafts_ptr + every, mask=every < first_row, other=0)
+        verifies_before = 0 <= num_drafts_before
+        req_value_before = (~verifies_before).to(tl.int32)
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
+        start_before = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        query_len_before = tl.maximum(query_start_loc_before - start_before, 0)
+        query_len_before_2 = tl.minimum(query_len_before, 8192)
+        conv_length_before = (query_len_before_2 + 7) // 8
+        req_before = tl.sum(tl.where(every < first_row, tl.where(0 < req_value_before, conv_length_before, 0), 0))
+        rest_start_before = tl.sum(tl.where(every < first_row, req_value_before, 0))
+        req_count = tl.where(req_live, tl.where(0 < (~verifies).to(tl.int32), conv_length, 0), 0)
+        conv_start = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
+        req_count_2 = tl.where(req_live, (~verifies).to(tl.int32), 0)
+        rest_start = rest_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count_2), 0), 1, keep_dims=True)
+        broken = tl.full([4, 64], 0, tl.int32)
+        for conv_first in range(0, tl.max(tl.where(~verifies, conv_length, 0)), 64):
+            conv_offset = conv_first + tl.arange(0, 64)[None, :]
+            conv_live = req_live & (conv_offset < tl.where(~verifies, conv_length, 0))
+            conv_index = conv_start + conv_offset
             holds = conv_index < 2048
-            tl.store(batch_ptr_ptr + conv_index, rest_start_before, mask=conv_live & (holds & ~verifies))
+            tl.store(batch_ptr_ptr + conv_index, rest_start, mask=conv_live & (holds & ~verifies))
             tl.store(token_chunk_offset_ptr_ptr + conv_index, conv_offset, mask=conv_live & (holds & ~verifies))
             # more points than the capacity of conv
             broken = broken + (conv_live & (~verifies) & (2048 <= conv_index)).to(tl.int32)
-    count_all(flags_ptr + 2, tl.sum(broken))
+        count_all(flags_ptr + 2, tl.sum(broken))
 
 
 @triton.jit
@@ -278,42 +288,49 @@ def vllm_gdn_mixed_chunk(
     chunk_indices_ptr,
     flags_ptr,
 ):
-    """chunk_indices: one row of req a program, chunk in its lanes."""
+    """chunk_indices: 4 rows of req a program, chunk in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    broken = tl.full([128], 0, tl.int32)
-    for block in range(program, req_size, 528):
-        req = tl.cast(block, tl.int32)
-        num_drafts = tl.load(num_drafts_ptr + req)
+    if program * 4 < req_size:
+        first_row = program * 4
+        req = first_row + tl.arange(0, 4)[:, None]
+        req_live = req < req_size
+        num_drafts = tl.load(num_drafts_ptr + req, mask=req_live, other=0)
         # verifies = num_drafts >= 0
         verifies = 0 <= num_drafts
-        query_start_loc = tl.load(query_start_loc_ptr + req + 1)
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
         # start = query_start_loc[req]
-        start = tl.load(query_start_loc_ptr + req)
+        start = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
         # query_len = mp.expect(query_start_loc[req.index + 1] - start, 0, max_tokens)
         query_len = tl.maximum(query_start_loc - start, 0)
         query_len_2 = tl.minimum(query_len, 8192)
         chunk_length = (query_len_2 + 63) // 64
-        chunk_offset = tl.arange(0, 128)
-        chunk_live = chunk_offset < tl.where(~verifies, chunk_length, 0)
         every = tl.arange(0, 1024)
-        num_drafts_2 = tl.load(num_drafts_ptr + every, mask=every < req, other=0)
-        verifies_2 = 0 <= num_drafts_2
-        req_value = (~verifies_2).to(tl.int32)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + every + 1, mask=every < req, other=0)
-        start_2 = tl.load(query_start_loc_ptr + every, mask=every < req, other=0)
-        query_len_3 = tl.maximum(query_start_loc_2 - start_2, 0)
-        query_len_4 = tl.minimum(query_len_3, 8192)
-        chunk_length_2 = (query_len_4 + 63) // 64
-        req_before = tl.sum(tl.where(every < req, tl.where(0 < req_value, chunk_length_2, 0), 0))
-        rest_start_before = tl.sum(tl.where(every < req, req_value, 0))
-        chunk_index = req_before + chunk_offset
-        chunk_value = chunk_index * 2
-        chunk_value_2 = chunk_value + 1
-        tl.store(chunk_indices_ptr + chunk_value, rest_start_before, mask=chunk_live & ((chunk_value < 2304) & ~verifies))
-        tl.store(chunk_indices_ptr + chunk_value_2, chunk_offset, mask=chunk_live & ((chunk_value_2 < 2304) & ~verifies))
-        # more points than the capacity of chunk
-        broken = broken + (chunk_live & (~verifies) & (1152 <= chunk_index)).to(tl.int32)
-    count_all(flags_ptr + 3, tl.sum(broken))
+        num_drafts_before = tl.load(num_drafts_ptr + every, mask=every < first_row, other=0)
+        verifies_before = 0 <= num_drafts_before
+        req_value_before = (~verifies_before).to(tl.int32)
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
+        start_before = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        query_len_before = tl.maximum(query_start_loc_before - start_before, 0)
+        query_len_before_2 = tl.minimum(query_len_before, 8192)
+        chunk_length_before = (query_len_before_2 + 63) // 64
+        req_before = tl.sum(tl.where(every < first_row, tl.where(0 < req_value_before, chunk_length_before, 0), 0))
+        rest_start_before = tl.sum(tl.where(every < first_row, req_value_before, 0))
+        req_count = tl.where(req_live, tl.where(0 < (~verifies).to(tl.int32), chunk_length, 0), 0)
+        chunk_start = req_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
+        req_count_2 = tl.where(req_live, (~verifies).to(tl.int32), 0)
+        rest_start = rest_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count_2), 0), 1, keep_dims=True)
+        broken = tl.full([4, 64], 0, tl.int32)
+        for chunk_first in range(0, tl.max(tl.where(~verifies, chunk_length, 0)), 64):
+            chunk_offset = chunk_first + tl.arange(0, 64)[None, :]
+            chunk_live = req_live & (chunk_offset < tl.where(~verifies, chunk_length, 0))
+            chunk_index = chunk_start + chunk_offset
+            chunk_value = chunk_index * 2
+            chunk_value_2 = chunk_value + 1
+            tl.store(chunk_indices_ptr + chunk_value, rest_start, mask=chunk_live & ((chunk_value < 2304) & ~verifies))
+            tl.store(chunk_indices_ptr + chunk_value_2, chunk_offset, mask=chunk_live & ((chunk_value_2 < 2304) & ~verifies))
+            # more points than the capacity of chunk
+            broken = broken + (chunk_live & (~verifies) & (1152 <= chunk_index)).to(tl.int32)
+        count_all(flags_ptr + 3, tl.sum(broken))
 
 
 @triton.jit
@@ -437,7 +454,7 @@ def vllm_gdn_mixed(
     chunk_offsets_ptr,  # int64[rest + 1], tail: the total
     flags_ptr,  # int32[4]: broken promises, counted
 ):
-    """2220 programs; each kind of work takes a range of them."""
+    """908 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_gdn_mixed_req(
@@ -456,34 +473,34 @@ def vllm_gdn_mixed(
             program - 72, req_size_ptr, num_drafts_ptr, block_table_ptr, block_table_stride,
             spec_state_indices_ptr,
         )
-    elif program < 1160:
+    elif program < 392:
         vllm_gdn_mixed_rest_tok(
             program - 136, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             non_spec_token_indx_ptr, flags_ptr,
         )
-    elif program < 1688:
+    elif program < 648:
         vllm_gdn_mixed_conv(
-            program - 1160, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
+            program - 392, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
             token_chunk_offset_ptr_ptr, flags_ptr,
         )
-    elif program < 2216:
+    elif program < 904:
         vllm_gdn_mixed_chunk(
-            program - 1688, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, chunk_indices_ptr,
+            program - 648, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, chunk_indices_ptr,
             flags_ptr,
         )
-    elif program < 2217:
+    elif program < 905:
         vllm_gdn_mixed_spec_tail(
-            program - 2216, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
+            program - 904, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             spec_query_start_loc_ptr,
         )
-    elif program < 2218:
+    elif program < 906:
         vllm_gdn_mixed_rest_tail(
-            program - 2217, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
+            program - 905, req_size_ptr, num_drafts_ptr, query_start_loc_ptr,
             non_spec_query_start_loc_ptr, chunk_offsets_ptr,
         )
     else:
         vllm_gdn_mixed_conv_tail(
-            program - 2218, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
+            program - 906, req_size_ptr, num_drafts_ptr, query_start_loc_ptr, batch_ptr_ptr,
             token_chunk_offset_ptr_ptr,
         )
 
@@ -559,7 +576,7 @@ def launch(
         chunk_offsets: int64[rest + 1], tail: the total
         flags: int32[4]: broken promises, counted
     """
-    vllm_gdn_mixed[(2220,)](
+    vllm_gdn_mixed[(908,)](
         num_drafts,
         query_start_loc,
         seq_lens,

@@ -92,11 +92,11 @@ def vllm_indexer_native_tok(
         tok_live = req_live & (tok_offset < query_len_2)
         req_before = first_row // 8
         every = tl.arange(0, 1024)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-        start_2 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-        query_len_3 = tl.maximum(query_start_loc_2 - start_2, 0)
-        query_len_4 = tl.minimum(query_len_3, 8)
-        tok_start_before = tl.sum(tl.where(every < req_before, query_len_4, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        start_before = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        query_len_before = tl.maximum(query_start_loc_before - start_before, 0)
+        query_len_before_2 = tl.minimum(query_len_before, 8)
+        tok_start_before = tl.sum(tl.where(every < req_before, query_len_before_2, 0))
         req_count = tl.where(req_live & (tok_offset == 7), query_len_2, 0)
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tok_index = tok_start + tok_offset

@@ -49,31 +49,31 @@ def vllm_local_attention_virtual(
         for above in range(0, req_before, 512):
             every = above + tl.arange(0, 512)[:, None]
             virtual_each = tl.arange(0, 2)[None, :]
-            query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-            query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-            query_len_4 = query_start_loc_3 - query_start_loc_4
-            query_len_5 = tl.maximum(query_len_4, 0)
-            query_len_6 = tl.minimum(query_len_5, 8192)
-            seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
-            before_2 = tl.maximum(seq_lens_2 - query_len_6, 0)
-            in_first_2 = tl.minimum(8192 - before_2 % 8192, query_len_6)
-            req_value_2 = query_len_6 - in_first_2
-            virtual_length_2 = 1 + (req_value_2 + 8191) // 8192
-            virtual_counted = (every < req_before) & (virtual_each < virtual_length_2)
-            virtual_start_before_parts = virtual_start_before_parts + tl.where(every < req_before, virtual_length_2, 0)
+            query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+            query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+            query_len_before = query_start_loc_before - query_start_loc_before_2
+            query_len_before_2 = tl.maximum(query_len_before, 0)
+            query_len_before_3 = tl.minimum(query_len_before_2, 8192)
+            seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
+            before_before = tl.maximum(seq_lens_before - query_len_before_3, 0)
+            in_first_before = tl.minimum(8192 - before_before % 8192, query_len_before_3)
+            req_value_before = query_len_before_3 - in_first_before
+            virtual_length_before = 1 + (req_value_before + 8191) // 8192
+            virtual_counted = (every < req_before) & (virtual_each < virtual_length_before)
+            virtual_start_before_parts = virtual_start_before_parts + tl.where(every < req_before, virtual_length_before, 0)
             # further = query_len - in_first - chunk * (virtual.offset - 1)
-            further = req_value_2 - 8192 * (virtual_each - 1)
+            further_before = req_value_before - 8192 * (virtual_each - 1)
             # tokens = mp.where(virtual.offset == 0, in_first, mp.minimum(further, chunk))
-            tokens = tl.where(virtual_each == 0, in_first_2, tl.minimum(further, 8192))
-            virtual_before_parts = virtual_before_parts + tl.where(virtual_counted, tokens, 0)
+            tokens_before = tl.where(virtual_each == 0, in_first_before, tl.minimum(further_before, 8192))
+            virtual_before_parts = virtual_before_parts + tl.where(virtual_counted, tokens_before, 0)
         virtual_start_before = tl.sum(virtual_start_before_parts)
         virtual_before = tl.sum(virtual_before_parts)
         req_count = tl.where(req_live & (virtual_offset == 1), virtual_length, 0)
         virtual_start = virtual_start_before + tl.cumsum(req_count, 0) - req_count
         virtual_index = virtual_start + virtual_offset
-        further_2 = req_value - 8192 * (virtual_offset - 1)
-        tokens_2 = tl.where(virtual_offset == 0, in_first, tl.minimum(further_2, 8192))
-        virtual_count = tl.where(virtual_live, tokens_2, 0)
+        further = req_value - 8192 * (virtual_offset - 1)
+        tokens = tl.where(virtual_offset == 0, in_first, tl.minimum(further, 8192))
+        virtual_count = tl.where(virtual_live, tokens, 0)
         # cu_seqlens_q_local=mp.indptr(tokens)
         cu_seqlens_q_local = virtual_before + tl.cumsum(virtual_count, 0) - virtual_count
         # last = virtual.offset == virtual.length - 1
@@ -120,16 +120,16 @@ def vllm_local_attention_column(
         virtual_live = req_live & (virtual_offset < virtual_length)
         req_before = first_row // 2
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-        query_len_4 = query_start_loc_3 - query_start_loc_4
-        query_len_5 = tl.maximum(query_len_4, 0)
-        query_len_6 = tl.minimum(query_len_5, 8192)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
-        before_2 = tl.maximum(seq_lens_2 - query_len_6, 0)
-        in_first_2 = tl.minimum(8192 - before_2 % 8192, query_len_6)
-        virtual_length_2 = 1 + (query_len_6 - in_first_2 + 8191) // 8192
-        virtual_start_before = tl.sum(tl.where(every < req_before, virtual_length_2, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        query_len_before = query_start_loc_before - query_start_loc_before_2
+        query_len_before_2 = tl.maximum(query_len_before, 0)
+        query_len_before_3 = tl.minimum(query_len_before_2, 8192)
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < req_before, other=0)
+        before_before = tl.maximum(seq_lens_before - query_len_before_3, 0)
+        in_first_before = tl.minimum(8192 - before_before % 8192, query_len_before_3)
+        virtual_length_before = 1 + (query_len_before_3 - in_first_before + 8191) // 8192
+        virtual_start_before = tl.sum(tl.where(every < req_before, virtual_length_before, 0))
         req_count = tl.where(req_live & (virtual_offset == 1), virtual_length, 0)
         virtual_start = virtual_start_before + tl.sum(tl.where(tl.trans(row) < row, tl.trans(req_count), 0), 1, keep_dims=True)
         virtual_index = virtual_start + virtual_offset

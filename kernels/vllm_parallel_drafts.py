@@ -95,12 +95,12 @@ def vllm_parallel_drafts_req(
         draft_length = query_len_2 + 6
         req_count = tl.where(req_live, draft_length, 0)
         every = tl.arange(0, 1024)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
-        start_2 = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
-        query_len_3 = tl.maximum(query_start_loc_2 - start_2, 0)
-        query_len_4 = tl.minimum(query_len_3, 8192)
-        draft_length_2 = query_len_4 + 6
-        draft_start_before = tl.sum(tl.where(every < first_row, draft_length_2, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
+        start_before = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        query_len_before = tl.maximum(query_start_loc_before - start_before, 0)
+        query_len_before_2 = tl.minimum(query_len_before, 8192)
+        draft_length_before = query_len_before_2 + 6
+        draft_start_before = tl.sum(tl.where(every < first_row, draft_length_before, 0))
         draft_start = draft_start_before + tl.cumsum(req_count, 0) - req_count
         seq_lens = tl.load(seq_lens_ptr + req, mask=req_live, other=0)
         # draft_seq_lens=seq_lens + net
@@ -136,20 +136,20 @@ def vllm_parallel_drafts_fresh(
         fresh_index = req * 7 + fresh_offset
         req_before = first_row // 7
         every = tl.arange(0, 1024)
-        query_start_loc = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
         # start = query_start_loc[req]
-        start = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        start_before = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
         # query_len = mp.expect(query_start_loc[req.index + 1] - start, 0, max_tokens)
+        query_len_before = tl.maximum(query_start_loc_before - start_before, 0)
+        query_len_before_2 = tl.minimum(query_len_before, 8192)
+        draft_length_before = query_len_before_2 + 6
+        draft_start_before = tl.sum(tl.where(every < req_before, draft_length_before, 0))
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
+        start = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
         query_len = tl.maximum(query_start_loc - start, 0)
         query_len_2 = tl.minimum(query_len, 8192)
         draft_length = query_len_2 + 6
-        draft_start_before = tl.sum(tl.where(every < req_before, draft_length, 0))
-        query_start_loc_2 = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
-        start_2 = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
-        query_len_3 = tl.maximum(query_start_loc_2 - start_2, 0)
-        query_len_4 = tl.minimum(query_len_3, 8192)
-        draft_length_2 = query_len_4 + 6
-        req_count = tl.where(req_live & (fresh_offset == 6), draft_length_2, 0)
+        req_count = tl.where(req_live & (fresh_offset == 6), draft_length, 0)
         draft_start = draft_start_before + tl.cumsum(req_count, 0) - req_count
         cu_num_drafts = tl.load(cu_num_drafts_ptr + req, mask=req_live, other=0)
         holds = 0 < req
@@ -176,7 +176,7 @@ def vllm_parallel_drafts_fresh(
         sampled_8 = tl.load(sampled_ptr + req * sampled_stride + 7, mask=req_live, other=0)
         count_8 = count_7 + ((0 <= sampled_8) & (sampled_8 < 1048576) & holds_2).to(tl.int32)
         # known = query_len - rejected - moved
-        known = query_len_4 - tl.where(0 < req_value, req_value + 1 - count_8, 0) - 1
+        known = query_len_2 - tl.where(0 < req_value, req_value + 1 - count_8, 0) - 1
         # token_indices_to_sample=draft.indptr + known + fresh.offset
         token_indices_to_sample = draft_start + known + fresh_offset
         tl.store(token_indices_to_sample_ptr + fresh_index, token_indices_to_sample, mask=req_live)
@@ -203,62 +203,66 @@ def vllm_parallel_drafts_draft(
     block_table_stride,
     flags_ptr,
 ):
-    """input_ids, positions, is_rejected_token_mask, is_masked_token_mask, slot_mapping: one row of
+    """input_ids, positions, is_rejected_token_mask, is_masked_token_mask, slot_mapping: 4 rows of
     req a program, draft in its lanes.
     """
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
-        query_start_loc = tl.load(query_start_loc_ptr + req + 1)
+    if program * 4 < req_size:
+        first_row = program * 4
+        req = first_row + tl.arange(0, 4)[:, None]
+        req_live = req < req_size
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
         # start = query_start_loc[req]
-        start = tl.load(query_start_loc_ptr + req)
+        start = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
         # query_len = mp.expect(query_start_loc[req.index + 1] - start, 0, max_tokens)
         query_len = tl.maximum(query_start_loc - start, 0)
         query_len_2 = tl.minimum(query_len, 8192)
         draft_length = query_len_2 + 6
         every = tl.arange(0, 1024)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + every + 1, mask=every < req, other=0)
-        start_2 = tl.load(query_start_loc_ptr + every, mask=every < req, other=0)
-        query_len_3 = tl.maximum(query_start_loc_2 - start_2, 0)
-        query_len_4 = tl.minimum(query_len_3, 8192)
-        draft_length_2 = query_len_4 + 6
-        draft_start_before = tl.sum(tl.where(every < req, draft_length_2, 0))
-        cu_num_drafts = tl.load(cu_num_drafts_ptr + req)
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
+        start_before = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        query_len_before = tl.maximum(query_start_loc_before - start_before, 0)
+        query_len_before_2 = tl.minimum(query_len_before, 8192)
+        draft_length_before = query_len_before_2 + 6
+        draft_start_before = tl.sum(tl.where(every < first_row, draft_length_before, 0))
+        req_count = tl.where(req_live, draft_length, 0)
+        draft_start = draft_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
+        cu_num_drafts = tl.load(cu_num_drafts_ptr + req, mask=req_live, other=0)
         holds_2 = 0 < req
-        cu_num_drafts_2 = tl.load(cu_num_drafts_ptr + req - 1, mask=holds_2, other=0)
+        cu_num_drafts_2 = tl.load(cu_num_drafts_ptr + req - 1, mask=req_live & holds_2, other=0)
         # before = mp.where(req.index > 0, cu_num_drafts[req.index - 1], 0)
         before = tl.where(holds_2, cu_num_drafts_2, 0)
         req_value = cu_num_drafts - before
-        sampled = tl.load(sampled_ptr + req * sampled_stride + 0)
-        discarded = tl.load(discarded_ptr + req)
+        sampled = tl.load(sampled_ptr + req * sampled_stride + 0, mask=req_live, other=0)
+        discarded = tl.load(discarded_ptr + req, mask=req_live, other=0)
         holds_3 = ~discarded
         holds_4 = (0 <= sampled) & (sampled < 1048576) & holds_3
-        sampled_2 = tl.load(sampled_ptr + req * sampled_stride + 1)
+        sampled_2 = tl.load(sampled_ptr + req * sampled_stride + 1, mask=req_live, other=0)
         holds_5 = (0 <= sampled_2) & (sampled_2 < 1048576) & holds_3
         # count = sum((i32(v) for v in valid[1:]), i32(valid[0]))
         count_2 = holds_4.to(tl.int32) + holds_5.to(tl.int32)
-        sampled_3 = tl.load(sampled_ptr + req * sampled_stride + 2)
+        sampled_3 = tl.load(sampled_ptr + req * sampled_stride + 2, mask=req_live, other=0)
         holds_6 = (0 <= sampled_3) & (sampled_3 < 1048576) & holds_3
         count_3 = count_2 + holds_6.to(tl.int32)
-        sampled_4 = tl.load(sampled_ptr + req * sampled_stride + 3)
+        sampled_4 = tl.load(sampled_ptr + req * sampled_stride + 3, mask=req_live, other=0)
         holds_7 = (0 <= sampled_4) & (sampled_4 < 1048576) & holds_3
         count_4 = count_3 + holds_7.to(tl.int32)
-        sampled_5 = tl.load(sampled_ptr + req * sampled_stride + 4)
+        sampled_5 = tl.load(sampled_ptr + req * sampled_stride + 4, mask=req_live, other=0)
         holds_8 = (0 <= sampled_5) & (sampled_5 < 1048576) & holds_3
         count_5 = count_4 + holds_8.to(tl.int32)
-        sampled_6 = tl.load(sampled_ptr + req * sampled_stride + 5)
+        sampled_6 = tl.load(sampled_ptr + req * sampled_stride + 5, mask=req_live, other=0)
         holds_9 = (0 <= sampled_6) & (sampled_6 < 1048576) & holds_3
         count_6 = count_5 + holds_9.to(tl.int32)
-        sampled_7 = tl.load(sampled_ptr + req * sampled_stride + 6)
+        sampled_7 = tl.load(sampled_ptr + req * sampled_stride + 6, mask=req_live, other=0)
         holds_10 = (0 <= sampled_7) & (sampled_7 < 1048576) & holds_3
         count_7 = count_6 + holds_10.to(tl.int32)
-        sampled_8 = tl.load(sampled_ptr + req * sampled_stride + 7)
+        sampled_8 = tl.load(sampled_ptr + req * sampled_stride + 7, mask=req_live, other=0)
         holds_11 = (0 <= sampled_8) & (sampled_8 < 1048576) & holds_3
         count_8 = count_7 + holds_11.to(tl.int32)
         req_value_2 = query_len_2 - tl.where(0 < req_value, req_value + 1 - count_8, 0)
         # known = query_len - rejected - moved
         known = req_value_2 - 1
-        backup_tokens = tl.load(backup_tokens_ptr + req, mask=~holds_11 & ~holds_10 & ~holds_9 & ~holds_8 & ~holds_7 & ~holds_6 & ~holds_5 & ~holds_4, other=0)
+        backup_tokens = tl.load(backup_tokens_ptr + req, mask=req_live & (~holds_11 & ~holds_10 & ~holds_9 & ~holds_8 & ~holds_7 & ~holds_6 & ~holds_5 & ~holds_4), other=0)
         # backup = mp.where(counts, token, backup)
         backup = tl.where(holds_4, sampled, backup_tokens)
         backup_2 = tl.where(holds_5, sampled_2, backup)
@@ -270,13 +274,13 @@ def vllm_parallel_drafts_draft(
         backup_8 = tl.where(holds_11, sampled_8, backup_7)
         holds_16 = 0 < query_len_2
         holds_18 = start < 8192
-        broken = tl.full([1024], 0, tl.int32)
-        broken_2 = tl.full([1024], 0, tl.int32)
-        broken_3 = tl.full([1024], 0, tl.int32)
-        for draft_first in range(0, draft_length, 1024):
-            draft_offset = draft_first + tl.arange(0, 1024)
-            draft_live = draft_offset < draft_length
-            draft_index = draft_start_before + draft_offset
+        broken = tl.full([4, 64], 0, tl.int32)
+        broken_2 = tl.full([4, 64], 0, tl.int32)
+        broken_3 = tl.full([4, 64], 0, tl.int32)
+        for draft_first in range(0, tl.max(draft_length), 64):
+            draft_offset = draft_first + tl.arange(0, 64)[None, :]
+            draft_live = req_live & (draft_offset < draft_length)
+            draft_index = draft_start + draft_offset
             holds = draft_index < 14336
             # kept = draft.offset < known + slots
             kept = draft_offset < req_value_2 + 6
@@ -333,30 +337,37 @@ def vllm_parallel_drafts_tok(
     hidden_state_mapping_ptr,
     flags_ptr,
 ):
-    """hidden_state_mapping: one row of req a program, tok in its lanes."""
+    """hidden_state_mapping: 4 rows of req a program, tok in its lanes."""
     req_size = tl.minimum(tl.load(req_size_ptr), 1024)
-    req = program
-    if req < req_size:
-        query_start_loc = tl.load(query_start_loc_ptr + req + 1)
+    if program * 4 < req_size:
+        first_row = program * 4
+        req = first_row + tl.arange(0, 4)[:, None]
+        req_live = req < req_size
+        query_start_loc = tl.load(query_start_loc_ptr + req + 1, mask=req_live, other=0)
         # start = query_start_loc[req]
-        start = tl.load(query_start_loc_ptr + req)
+        start = tl.load(query_start_loc_ptr + req, mask=req_live, other=0)
         # query_len = mp.expect(query_start_loc[req.index + 1] - start, 0, max_tokens)
         query_len = tl.maximum(query_start_loc - start, 0)
         query_len_2 = tl.minimum(query_len, 8192)
         every = tl.arange(0, 1024)
-        query_start_loc_2 = tl.load(query_start_loc_ptr + every + 1, mask=every < req, other=0)
-        start_2 = tl.load(query_start_loc_ptr + every, mask=every < req, other=0)
-        query_len_3 = tl.maximum(query_start_loc_2 - start_2, 0)
-        query_len_4 = tl.minimum(query_len_3, 8192)
-        tok_start_before = tl.sum(tl.where(every < req, query_len_4, 0))
-        draft_length = query_len_4 + 6
-        draft_start_before = tl.sum(tl.where(every < req, draft_length, 0))
-        broken = tl.full([1024], 0, tl.int32)
-        for tok_first in range(0, query_len_2, 1024):
-            tok_offset = tok_first + tl.arange(0, 1024)
-            tok_live = tok_offset < query_len_2
-            tok_index = tok_start_before + tok_offset
-            tl.store(hidden_state_mapping_ptr + tok_index, draft_start_before + tok_offset, mask=tok_live & (tok_index < 8192))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
+        start_before = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        query_len_before = tl.maximum(query_start_loc_before - start_before, 0)
+        query_len_before_2 = tl.minimum(query_len_before, 8192)
+        tok_start_before = tl.sum(tl.where(every < first_row, query_len_before_2, 0))
+        draft_length_before = query_len_before_2 + 6
+        draft_start_before = tl.sum(tl.where(every < first_row, draft_length_before, 0))
+        req_count = tl.where(req_live, query_len_2, 0)
+        tok_start = tok_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count), 0), 1, keep_dims=True)
+        draft_length = query_len_2 + 6
+        req_count_2 = tl.where(req_live, draft_length, 0)
+        draft_start = draft_start_before + tl.sum(tl.where(tl.trans(req) < req, tl.trans(req_count_2), 0), 1, keep_dims=True)
+        broken = tl.full([4, 64], 0, tl.int32)
+        for tok_first in range(0, tl.max(query_len_2), 64):
+            tok_offset = tok_first + tl.arange(0, 64)[None, :]
+            tok_live = req_live & (tok_offset < query_len_2)
+            tok_index = tok_start + tok_offset
+            tl.store(hidden_state_mapping_ptr + tok_index, draft_start + tok_offset, mask=tok_live & (tok_index < 8192))
             # more points than the capacity of tok
             broken = broken + (tok_live & (8192 <= tok_index)).to(tl.int32)
         count_all(flags_ptr + 3, tl.sum(broken))
@@ -420,7 +431,7 @@ def vllm_parallel_drafts(
     hidden_state_mapping_ptr,  # int32[tok], tail: keep
     flags_ptr,  # int32[5]: broken promises, counted
 ):
-    """2113 programs; each kind of work takes a range of them."""
+    """577 programs; each kind of work takes a range of them."""
     program = tl.program_id(0)
     if program < 8:
         vllm_parallel_drafts_req(
@@ -434,7 +445,7 @@ def vllm_parallel_drafts(
             program - 8, req_size_ptr, query_start_loc_ptr, cu_num_drafts_ptr, sampled_ptr,
             sampled_stride, discarded_ptr, token_indices_to_sample_ptr,
         )
-    elif program < 1088:
+    elif program < 320:
         vllm_parallel_drafts_draft(
             program - 64, req_size_ptr, query_start_loc_ptr, input_ids_ptr, cu_num_drafts_ptr,
             sampled_ptr, sampled_stride, discarded_ptr, backup_tokens_ptr, target_tokens_ptr,
@@ -442,13 +453,13 @@ def vllm_parallel_drafts(
             is_masked_token_mask_ptr, slot_mapping_ptr, block_table_ptr, block_table_stride,
             flags_ptr,
         )
-    elif program < 2112:
+    elif program < 576:
         vllm_parallel_drafts_tok(
-            program - 1088, req_size_ptr, query_start_loc_ptr, hidden_state_mapping_ptr, flags_ptr,
+            program - 320, req_size_ptr, query_start_loc_ptr, hidden_state_mapping_ptr, flags_ptr,
         )
     else:
         vllm_parallel_drafts_req_tail(
-            program - 2112, req_size_ptr, draft_query_start_loc_ptr, query_start_loc_ptr,
+            program - 576, req_size_ptr, draft_query_start_loc_ptr, query_start_loc_ptr,
         )
 
 
@@ -528,7 +539,7 @@ def launch(
         hidden_state_mapping: int32[tok], tail: keep
         flags: int32[5]: broken promises, counted
     """
-    vllm_parallel_drafts[(2113,)](
+    vllm_parallel_drafts[(577,)](
         sampled,
         sampled.stride(0),
         discarded,

@@ -48,11 +48,11 @@ def vllm_qsa_tok(
         tok_live = req_live & (tok_offset < tok_length)
         req_before = first_row // 8
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-        count_3 = query_start_loc_3 - query_start_loc_4
-        tok_length_2 = tl.minimum(tl.maximum(count_3, 0), 8)
-        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        count_before = query_start_loc_before - query_start_loc_before_2
+        tok_length_before = tl.minimum(tl.maximum(count_before, 0), 8)
+        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_before, 0))
         req_count = tl.where(req_live & (tok_offset == 7), tok_length, 0)
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tok_index = tok_start + tok_offset
@@ -118,15 +118,15 @@ def vllm_qsa_req(
         work_length = tl.minimum(req_value, 1)
         req_count = tl.where(req_live, work_length, 0)
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
-        count_3 = query_start_loc_3 - query_start_loc_4
-        tok_length_2 = tl.minimum(tl.maximum(count_3, 0), 8)
-        seq_lens_2 = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
-        context_2 = tl.maximum(seq_lens_2 - tok_length_2, 0)
-        groups_2 = seq_lens_2 // 16 - context_2 // 16
-        work_length_2 = tl.minimum(tl.where(0 < tok_length_2, tl.maximum(groups_2, 1), 0), 1)
-        work_start_before = tl.sum(tl.where(every < first_row, work_length_2, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < first_row, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < first_row, other=0)
+        count_before = query_start_loc_before - query_start_loc_before_2
+        tok_length_before = tl.minimum(tl.maximum(count_before, 0), 8)
+        seq_lens_before = tl.load(seq_lens_ptr + every, mask=every < first_row, other=0)
+        context_before = tl.maximum(seq_lens_before - tok_length_before, 0)
+        groups_before = seq_lens_before // 16 - context_before // 16
+        work_length_before = tl.minimum(tl.where(0 < tok_length_before, tl.maximum(groups_before, 1), 0), 1)
+        work_start_before = tl.sum(tl.where(every < first_row, work_length_before, 0))
         work_start = work_start_before + tl.cumsum(req_count, 0) - req_count
         req_value_2 = work_start * 2
         tl.store(k_work_metadata_ptr + req_value_2, req, mask=req_live & (0 < work_length))

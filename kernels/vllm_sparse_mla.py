@@ -47,10 +47,10 @@ def vllm_sparse_mla_tok(
         tok_live = req_live & (tok_offset < tok_length)
         req_before = first_row // 8
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-        tok_length_2 = tl.minimum(tl.maximum(query_start_loc_3 - query_start_loc_4, 0), 8)
-        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        tok_length_before = tl.minimum(tl.maximum(query_start_loc_before - query_start_loc_before_2, 0), 8)
+        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_before, 0))
         req_count = tl.where(req_live & (tok_offset == 7), tok_length, 0)
         tok_start = tok_start_before + tl.cumsum(req_count, 0) - req_count
         tok_index = tok_start + tok_offset
@@ -115,10 +115,10 @@ def vllm_sparse_mla_entry(
         tok_length = tl.minimum(tl.maximum(query_start_loc - query_start_loc_2, 0), 8)
         req_before = row // 8
         every = tl.arange(0, 1024)
-        query_start_loc_3 = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
-        query_start_loc_4 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
-        tok_length_2 = tl.minimum(tl.maximum(query_start_loc_3 - query_start_loc_4, 0), 8)
-        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_2, 0))
+        query_start_loc_before = tl.load(query_start_loc_ptr + every + 1, mask=every < req_before, other=0)
+        query_start_loc_before_2 = tl.load(query_start_loc_ptr + every, mask=every < req_before, other=0)
+        tok_length_before = tl.minimum(tl.maximum(query_start_loc_before - query_start_loc_before_2, 0), 8)
+        tok_start_before = tl.sum(tl.where(every < req_before, tok_length_before, 0))
         seq_lens = tl.load(seq_lens_ptr + req)
         if tok_offset < tok_length:
             tok_index = tok_start_before + tok_offset

@@ -30,18 +30,18 @@ def vllm_spec_logits_req(
         num_drafts = tl.load(num_drafts_ptr + req, mask=req_live, other=0)
         req_count = tl.where(req_live, num_drafts, 0)
         every = tl.arange(0, 1024)
-        num_drafts_2 = tl.load(num_drafts_ptr + every, mask=every < first_row, other=0)
-        sample_length = num_drafts_2 + 1
-        sample_start_before = tl.sum(tl.where(every < first_row, sample_length, 0))
-        draft_start_before = tl.sum(tl.where(every < first_row, num_drafts_2, 0))
+        num_drafts_before = tl.load(num_drafts_ptr + every, mask=every < first_row, other=0)
+        sample_length_before = num_drafts_before + 1
+        sample_start_before = tl.sum(tl.where(every < first_row, sample_length_before, 0))
+        draft_start_before = tl.sum(tl.where(every < first_row, num_drafts_before, 0))
         draft_start = draft_start_before + tl.cumsum(req_count, 0) - req_count
         # cu_num_draft_tokens=draft.indptr + num_drafts
         cu_num_draft_tokens = draft_start + num_drafts
-        sample_length_2 = num_drafts + 1
-        req_count_2 = tl.where(req_live, sample_length_2, 0)
+        sample_length = num_drafts + 1
+        req_count_2 = tl.where(req_live, sample_length, 0)
         sample_start = sample_start_before + tl.cumsum(req_count_2, 0) - req_count_2
         # cu_num_sampled_tokens=sample.indptr + sample.length
-        cu_num_sampled_tokens = sample_start + sample_length_2
+        cu_num_sampled_tokens = sample_start + sample_length
         # bonus_logits_indices=sample.indptr + num_drafts
         bonus_logits_indices = sample_start + num_drafts
         tl.store(cu_num_draft_tokens_ptr + req, cu_num_draft_tokens, mask=req_live)
@@ -70,19 +70,19 @@ def vllm_spec_logits_sample(
         sample_live = req_live & (sample_offset < sample_length)
         req_before_2 = first_row // 8
         every = tl.arange(0, 1024)
-        num_scheduled = tl.load(num_scheduled_ptr + every, mask=every < req_before_2, other=0)
-        req_before = tl.sum(tl.where(every < req_before_2, num_scheduled, 0))
-        num_drafts_2 = tl.load(num_drafts_ptr + every, mask=every < req_before_2, other=0)
-        sample_length_2 = num_drafts_2 + 1
-        sample_start_before = tl.sum(tl.where(every < req_before_2, sample_length_2, 0))
+        num_scheduled_before = tl.load(num_scheduled_ptr + every, mask=every < req_before_2, other=0)
+        req_before = tl.sum(tl.where(every < req_before_2, num_scheduled_before, 0))
+        num_drafts_before = tl.load(num_drafts_ptr + every, mask=every < req_before_2, other=0)
+        sample_length_before = num_drafts_before + 1
+        sample_start_before = tl.sum(tl.where(every < req_before_2, sample_length_before, 0))
         req_count = tl.where(req_live & (sample_offset == 7), sample_length, 0)
         sample_start = sample_start_before + tl.cumsum(req_count, 0) - req_count
         sample_index = sample_start + sample_offset
-        num_scheduled_2 = tl.load(num_scheduled_ptr + req, mask=req_live, other=0)
-        req_count_2 = tl.where(req_live & (sample_offset == 7), num_scheduled_2, 0)
+        num_scheduled = tl.load(num_scheduled_ptr + req, mask=req_live, other=0)
+        req_count_2 = tl.where(req_live & (sample_offset == 7), num_scheduled, 0)
         req_sum = req_before + tl.cumsum(req_count_2, 0) - req_count_2
         # first = mp.cumsum(num_scheduled + 0) - num_drafts - 1
-        first_2 = req_sum + num_scheduled_2 - num_drafts - 1
+        first_2 = req_sum + num_scheduled - num_drafts - 1
         # logits_indices=first + sample.offset
         logits_indices = first_2 + sample_offset
         tl.store(logits_indices_ptr + sample_index, logits_indices, mask=sample_live)
@@ -111,24 +111,24 @@ def vllm_spec_logits_draft(
         draft_live = req_live & (draft_offset < num_drafts)
         req_before_2 = first_row // 7
         every = tl.arange(0, 1024)
-        num_scheduled = tl.load(num_scheduled_ptr + every, mask=every < req_before_2, other=0)
-        req_before = tl.sum(tl.where(every < req_before_2, num_scheduled, 0))
-        num_drafts_2 = tl.load(num_drafts_ptr + every, mask=every < req_before_2, other=0)
-        draft_start_before = tl.sum(tl.where(every < req_before_2, num_drafts_2, 0))
-        sample_length = num_drafts_2 + 1
-        sample_start_before = tl.sum(tl.where(every < req_before_2, sample_length, 0))
+        num_scheduled_before = tl.load(num_scheduled_ptr + every, mask=every < req_before_2, other=0)
+        req_before = tl.sum(tl.where(every < req_before_2, num_scheduled_before, 0))
+        num_drafts_before = tl.load(num_drafts_ptr + every, mask=every < req_before_2, other=0)
+        draft_start_before = tl.sum(tl.where(every < req_before_2, num_drafts_before, 0))
+        sample_length_before = num_drafts_before + 1
+        sample_start_before = tl.sum(tl.where(every < req_before_2, sample_length_before, 0))
         req_count = tl.where(req_live & (draft_offset == 6), num_drafts, 0)
         draft_start = draft_start_before + tl.cumsum(req_count, 0) - req_count
         draft_index = draft_start + draft_offset
-        sample_length_2 = num_drafts + 1
-        req_count_2 = tl.where(req_live & (draft_offset == 6), sample_length_2, 0)
+        sample_length = num_drafts + 1
+        req_count_2 = tl.where(req_live & (draft_offset == 6), sample_length, 0)
         sample_start = sample_start_before + tl.cumsum(req_count_2, 0) - req_count_2
         # target_logits_indices=sample.indptr + draft.offset
         target_logits_indices = sample_start + draft_offset
-        num_scheduled_2 = tl.load(num_scheduled_ptr + req, mask=req_live, other=0)
-        req_count_3 = tl.where(req_live & (draft_offset == 6), num_scheduled_2, 0)
+        num_scheduled = tl.load(num_scheduled_ptr + req, mask=req_live, other=0)
+        req_count_3 = tl.where(req_live & (draft_offset == 6), num_scheduled, 0)
         req_sum = req_before + tl.cumsum(req_count_3, 0) - req_count_3
-        draft_value = req_sum + num_scheduled_2 - num_drafts + draft_offset
+        draft_value = req_sum + num_scheduled - num_drafts + draft_offset
         holds = (0 <= draft_value) & (draft_value < 8192)
         token_ids = tl.load(token_ids_ptr + draft_value, mask=draft_live & holds, other=0)
         tl.store(target_logits_indices_ptr + draft_index, target_logits_indices, mask=draft_live)

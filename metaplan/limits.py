@@ -58,6 +58,8 @@ class Limits:
     """most programs that share a long row"""
     many_spread: int = 4
     """the same for rows with lanes"""
+    crowd: int = 3
+    """works with lanes in one launch, from where on a program takes several rows before it takes turns"""
     searching: int = 1
     """the same where each program searches for a number"""
     num_warps: int = 4

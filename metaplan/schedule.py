@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import count
 from math import prod
 
-from metaplan import catalogue, ir
+from metaplan import catalogue, choices, ir
 from metaplan.copies import mentioned, of_output
 from metaplan.limits import LIMITS as LIMITS
 from metaplan.limits import Limits as Limits
@@ -38,12 +38,13 @@ def schedule(
     """The choices for one launch of a plan on one target; a pure function of its arguments."""
     ranges = Ranges()
     works = _works(plan, ranges, limits)
-    works = [_sized(w, plan, ranges, target, limits) for w in works]
+    crowded = sum(bool(w.rows) and w.lanes is not None for w in works) >= limits.crowd
+    works = [_sized(w, plan, ranges, target, limits, crowded) for w in works]
     tails = _tails(plan, target)
-    reasons = [(w.name, _reason(w, ranges)) for w in works]
+    reasons = [(w.name, choices.of_work(w, ranges)) for w in works]
     reasons += [(t.name, f"{t.programs} fill {t.tile} cells at a time") for t in tails]
     partials = _partials(plan, ranges, limits)
-    reasons += [("sums", _sums_reason(partials, limits))]
+    reasons += [("sums", choices.of_sums(partials, limits))]
     return Schedule(
         plan,
         tuple(works),
@@ -78,14 +79,6 @@ def distinct(schedules: Iterable[Schedule]) -> tuple[Schedule, ...]:
     return tuple(
         replace(s, partials=tuple(replace(p, name=next(free)) for p in s.partials)) for s in every
     )
-
-
-def _sums_reason(partials: list[Partial], limits: Limits) -> str:
-    if not partials:
-        most = limits.recompute
-        return f"every program sums what lies before it by itself: at most {most} points"
-    blocks = ", ".join(dict.fromkeys(f"{p.rows} rows of {p.scan.over.name}" for p in partials))
-    return f"a first launch sums blocks of {blocks}: more than {limits.recompute} points"
 
 
 def _works(plan: ir.Plan, ranges: Ranges, limits: Limits) -> list[Work]:
@@ -222,7 +215,9 @@ def _loads(w: Write, state: ir.Input) -> list[ir.Load]:
     return [e for e in ir.walk(*w.roots()) if isinstance(e, ir.Load) and e.source == state]
 
 
-def _sized(w: Work, plan: ir.Plan, ranges: Ranges, target: Target, limits: Limits) -> Work:
+def _sized(
+    w: Work, plan: ir.Plan, ranges: Ranges, target: Target, limits: Limits, crowded: bool
+) -> Work:
     if not w.axes or (w.sequence is not None and not w.rows):
         return w
     room = max(target.processors * limits.waves // prod(c.count for c in w.copies), 1)
@@ -272,6 +267,14 @@ def _sized(w: Work, plan: ir.Plan, ranges: Ranges, target: Target, limits: Limit
     if not (bound > limits.lanes or alone):
         spread = limits.searching if _searches(w) else limits.many_spread
         rows = _each(points, spread, limits.wide_rows, target)
+    most = limits.spread * target.processors
+    # Programs of one row each take turns, beside other works; or most of so many rows that may be long are short.
+    turns = crowded and not long and points > room
+    short = ranges.capacity(w.lanes) <= points * limits.wide_lanes
+    short = short and long and points > limits.waves * target.processors
+    if rows == 1 and not alone and (turns or short):
+        rows = _each(points, limits.spread, limits.wide_rows, target)
+        most, long = limits.many_spread * target.processors, False
     widest = limits.long if long else limits.lanes if rows == 1 else limits.wide_lanes
     if w.whole and bound > widest:
         rows = 1
@@ -279,9 +282,7 @@ def _sized(w: Work, plan: ir.Plan, ranges: Ranges, target: Target, limits: Limit
     blocks = -(-points // rows)
     splits = 1
     if bound > tile and not (sums(w.roots) or rows_along(w.axes, w.roots)):
-        splits = max(
-            1, min(-(-bound // tile), limits.shared, limits.spread * target.processors // blocks)
-        )
+        splits = max(1, min(-(-bound // tile), limits.shared, most // blocks))
     programs = min(blocks, max(room // splits, 1)) * splits
     return replace(w, rows_per_program=rows, tile=tile, splits=splits, programs=programs)
 
@@ -372,26 +373,3 @@ def _fresh(wish: str, taken: list[str]) -> str:
         count += 1
         name = f"{wish}_{count}"
     return name
-
-
-def _reason(w: Work, ranges: Ranges) -> str:
-    if not w.rows:
-        where = "one cell" if w.lanes is None else f"rows of {w.lanes.name}, {w.tile} a program"
-        if w.sequence is not None:
-            where = f"the points of {w.sequence.name} one after the other"
-        return f"{where}: {w.programs} programs"
-    rows = " x ".join(f"{a.name} {n}" for a, n in zip(w.rows, w.widths(ranges), strict=True))
-    lanes = "flattened" if w.lanes is None else f"{w.tile} lanes of {w.lanes.name}"
-    if w.tallies and w.lanes is not None:
-        lanes = f"its points counted by all {ranges.bound(w.lanes)} keys at once"
-    if w.in_order:
-        lanes = "then what lies below each"
-    if w.sequence is not None:
-        lanes = f"then their points of {w.sequence.name} one after the other"
-    rows = f"the live points of {w.rows[-1].name}" if w.packed else f"rows {rows}"
-    text = f"{rows}; {w.rows_per_program} a program, {lanes}"
-    if w.splits > 1:
-        text += f", {w.splits} programs share a long row"
-    if w.in_order:
-        text += "; state is updated in place, so a program owns its row"
-    return f"{text}: {w.programs} programs"

@@ -26,9 +26,7 @@ TRITON = {d: "tl.int1" if d is DType.BOOL else f"tl.{d.value}" for d in DType}
 
 @dataclass(slots=True)
 class Level:
-    """Points of one axis: the text of the offset, which points are live (those above included), where
-    lines go, and how many of them stand beside each other.
-    """
+    """Points of one axis: its offset and which points are live, as text, where lines go, how many stand side by side."""
 
     axis: ir.Axis
     offset: str
@@ -67,8 +65,8 @@ def joined(*masks: str) -> str:
 class Tile:
     """The points that one program evaluates together: levels from the root down.
 
-    ``prelude`` holds what is the same for all points. ``column`` says that rows are a column
-    ``[ROWS, 1]`` and lanes a row ``[1, LANES]``; otherwise the rows are scalars.
+    ``prelude`` holds what is the same for all points. ``column``: rows are a column ``[ROWS, 1]`` and lanes a row
+    ``[1, LANES]``, else the rows are scalars. ``where``: which rows, in names, if not the program's own.
     """
 
     def __init__(
@@ -98,10 +96,11 @@ class Tile:
             memo=memo,
             counts=self.counts,
         )
-        tile.above = self
+        tile.above, tile.where = self, self.where
         return tile
 
     above: Tile | None = None
+    where: str = ""
 
     def expect(self, roots: Iterable[ir.Expr]) -> None:
         """Counts how often each expression will be used, to decide which are named."""
@@ -188,9 +187,9 @@ class Tile:
         return memo[e]
 
     def name(self, e: ir.Expr, value: str) -> Text:
-        names = self.shared.names
-        name = names.fresh(names.wish(e) or _plain(e))
-        self.block(self.depth(e)).append(Let(name, tensor(value, e), names.note(e)))
+        names, depth = self.shared.names, self.depth(e)
+        name = names.fresh(names.wish(e) or _plain(e), self.where if depth else "")
+        self.block(depth).append(Let(name, tensor(value, e), names.note(e)))
         return name, ATOM
 
     def at(self, e: ir.Expr, level: int) -> str:

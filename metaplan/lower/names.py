@@ -23,8 +23,9 @@ class Names:
     _used: dict[str, int] = field(default_factory=dict[str, int])
     _noted: set[str] = field(default_factory=set[str])
 
-    def fresh(self, wish: str) -> str:
-        """``wish``, or the first of ``wish_2``, ``wish_3``... that is free."""
+    def fresh(self, wish: str, where: str = "") -> str:
+        """``wish``, behind it ``where``; or the first of ``wish_2``, ``wish_3``... that is free."""
+        wish = f"{wish}_{where}" if where else wish
         count = self._used.get(wish, 1 if wish in _TAKEN else 0) + 1
         self._used[wish] = count
         return wish if count == 1 else self.fresh(f"{wish}_{count}")

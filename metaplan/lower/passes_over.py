@@ -238,6 +238,7 @@ def _levels(
     shared = base.shared
     limits = list(dict.fromkeys(s.before.rows for s in sums if s.before is not None))
     tile: Tile = type(base)(shared, base.prelude, column=column)
+    tile.where = "before" if limits else ""
     names = coordinates(shared, body, rows, widths, flat)
     for at, (axis, name) in enumerate(zip(rows, names, strict=True)):
         if isinstance(axis, ir.Dense) and at:

@@ -24,13 +24,13 @@ class HostStep(Step):
         super().__init__(built)
         plan = built.bound
         given = taken(plan.name, self._written(), into, torch.device("cpu"))
-        self.arrays = {
-            o.name: given[o.name].numpy()
-            if o.name in given
-            else np.zeros(interp.buffer_shape(plan, o), o.dtype.value)
+        own = {
+            o.name: torch.from_numpy(np.zeros(interp.buffer_shape(plan, o), o.dtype.value))
             for o in plan.outputs
+            if o.name not in given
         }
-        self.outputs = {name: torch.from_numpy(a) for name, a in self.arrays.items()}
+        self.outputs = {o.name: (given | own)[o.name] for o in plan.outputs}
+        self.arrays = {name: tensor.numpy() for name, tensor in self.outputs.items()}
         self.values: dict[str, Any] = {}
         self.counts: Counter[str] = Counter()
 

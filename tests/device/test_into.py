@@ -28,7 +28,7 @@ def test_a_graph_reads_what_is_written_into_the_callers():
     theirs = torch.full((1024,), 5, dtype=torch.int32, device="cuda")
     step = lengths.compile(req=1000, into={"last": theirs})
     seq_lens = torch.arange(1, 1001, dtype=torch.int32, device="cuda")
-    step.bind(seq_lens=seq_lens, req=900)
+    step.bind(seq_lens=seq_lens, req=torch.tensor([900], dtype=torch.int32, device="cuda"))
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step.emit()

@@ -179,9 +179,9 @@ def made_up(tmp_path):
     asked |= {"waits": 1.0}
     rows = {
         "loops_idle": [
-            line("loop", "sync, lists", idle=0.5, wall_us=3000.0, **loop),
-            line("loop", "ours, in the graph", idle=0.9, wall_us=9000.0, **loop),
-            line("loop", "ours, in the graph", idle=0.01, wall_us=1500.0, **loop),
+            line("loop", "sync, lists", idle=0.5, wall_us=3000.0, tokens_per_s=10667.0, **loop),
+            line("loop", "ours, in the graph", idle=0.9, wall_us=9000.0, tokens_per_s=3556.0, **loop),
+            line("loop", "ours, in the graph", idle=0.01, wall_us=1500.0, tokens_per_s=21333.0, **loop),
             line("loop", "async, two pairs", **loop) | {"checked": False, "wrong": ["token 1"]},
         ],
         "loops_watched": [
