@@ -116,6 +116,13 @@ def into_unknown(plan: str, name: str, outputs: Iterable[str]) -> CallError:
     )
 
 
+def into_no_tensor(name: str, got: str) -> CallError:
+    return CallError(
+        f"{name} is to be written into {got}",
+        hint="give compile(into=...) a torch tensor for each output",
+    )
+
+
 def into_elsewhere(name: str, want: str, got: str) -> CallError:
     return CallError(
         f"{name} is to be written on {got}, the step runs on {want}",

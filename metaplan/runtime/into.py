@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from metaplan import catalogue
 from metaplan.program import Buffer
 from metaplan.runtime.buffers import LEAST
+from metaplan.runtime.inputs import is_tensor
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,8 @@ def taken(
     for name, tensor in into.items():
         if name not in known:
             raise catalogue.into_unknown(plan, name, known)
+        if not is_tensor(tensor):
+            raise catalogue.into_no_tensor(name, f"a {type(tensor).__name__}")
         _check(known[name], tensor, device)
     views = {name: tensor[: known[name].shape[0]] for name, tensor in into.items()}
     _check_apart(views)
