@@ -102,7 +102,7 @@ class Plan:
             target=target,
             lag=lag,
             dependent=dependent,
-            into=into,
+            into=into or {},
         )
 
 

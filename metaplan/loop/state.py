@@ -43,7 +43,7 @@ class State:
 
     @staticmethod
     def empty(settings: Settings, rows: int, device: torch.device) -> State:
-        """No row is live, and to a model every row is padding."""
+        """No row is live."""
         tokens = (rows, settings.queries)
         held = allocate(
             [

@@ -7,6 +7,7 @@ from ctypes import c_void_p
 from typing import Any, Protocol
 
 from metaplan.runtime import driver as drivers
+from metaplan.runtime.streams import stream_at
 
 
 class Mark(Protocol):
@@ -39,17 +40,10 @@ class Torch:
         self._device, self._event = device, torch.cuda.Event()
 
     def record(self, stream: int) -> None:
-        self._event.record(self._stream(stream))
+        self._event.record(stream_at(stream, self._device))
 
     def hold(self, stream: int) -> None:
-        self._stream(stream).wait_event(self._event)
-
-    def _stream(self, address: int) -> Any:
-        import torch
-
-        if address == 0:
-            return torch.cuda.default_stream(self._device)
-        return torch.cuda.ExternalStream(address, device=self._device)
+        stream_at(stream, self._device).wait_event(self._event)
 
 
 class Driver:

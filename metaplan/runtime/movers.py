@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaplan.runtime import driver as drivers
 from metaplan.runtime.staging import Mover
-from metaplan.runtime.streams import raw_stream
+from metaplan.runtime.streams import raw_stream, stream_at
 
 if TYPE_CHECKING:
     import numpy
@@ -82,11 +82,7 @@ class Torch:
         import torch
 
         event = torch.cuda.Event()
-        match stream:
-            case 0:
-                event.record(torch.cuda.default_stream(self._device))
-            case _:
-                event.record(torch.cuda.ExternalStream(stream, device=self._device))
+        event.record(stream_at(stream, self._device))
         self._marks[group].append(event)
 
     def done(self, group: int) -> bool:

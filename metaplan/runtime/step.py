@@ -27,7 +27,7 @@ def make_step(
     target: str | None,
     lag: int,
     dependent: bool = False,
-    into: Mapping[str, torch.Tensor] | None = None,
+    into: Mapping[str, torch.Tensor] = {},
 ) -> Step:
     """Compiles ``plan`` for a device; see ``Plan.compile``."""
     from metaplan import config
@@ -38,13 +38,13 @@ def make_step(
 
         built = build(plan, sizes, named(target) if target else DEFAULT)
         report(plan, sizes, built, settings)
-        return HostStep(built, into or {})
+        return HostStep(built, into)
     from metaplan.runtime.device_step import DeviceStep, device_target
 
     where, arch = device_target(device)
     built = build(plan, sizes, named(target or arch), dependent=dependent, linked=True)
     report(plan, sizes, built, settings)
-    return DeviceStep(built, where, lag, into or {})
+    return DeviceStep(built, where, lag, into)
 
 
 class Step(ABC):

@@ -1,9 +1,10 @@
 # pyright: basic
-"""The stream that torch calls current, as the integer that the driver takes."""
+"""Streams as the integers that the driver takes: the one that torch calls current, and torch's stream at an address."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 RawStream = Callable[[int], int]
 """Device index -> address of the stream that is current there."""
@@ -15,6 +16,15 @@ def raw_stream() -> RawStream:
 
     fast = getattr(torch._C, "_cuda_getCurrentRawStream", None)
     return fast if fast is not None else _slow
+
+
+def stream_at(address: int, device: Any) -> Any:
+    """torch's stream on ``device`` that ``raw_stream`` reads as ``address``; 0 is the default one."""
+    import torch
+
+    if address == 0:
+        return torch.cuda.default_stream(device)
+    return torch.cuda.ExternalStream(address, device=device)
 
 
 def capturing() -> bool:
